@@ -1,0 +1,188 @@
+//! What a server is told about itself and its ensemble, with upstream's names and defaults.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ServerId;
+use crate::mutant::Mutant;
+use crate::time::Duration;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Config {
+    pub my_id: ServerId,
+    pub ensemble: Ensemble,
+    /// `tickTime`, ms; default 3000.
+    pub tick: Duration,
+    /// `initLimit`, ticks: to connect, agree on an epoch and synchronize.
+    pub init_limit: u32,
+    /// `syncLimit`, ticks: to hear from each other afterwards.
+    pub sync_limit: u32,
+    /// `minSessionTimeout`, default 2 ticks.
+    pub min_session_timeout: Duration,
+    /// `maxSessionTimeout`, default 20 ticks.
+    pub max_session_timeout: Duration,
+    /// `zookeeper.fastleader.minNotificationInterval`, default 200 ms; also the wait for better votes.
+    pub min_notification_interval: Duration,
+    /// `zookeeper.fastleader.maxNotificationInterval`, default 60 s.
+    pub max_notification_interval: Duration,
+    /// Pause between two tries to reach the leader's quorum port, default 100 ms.
+    pub leader_connect_delay: Duration,
+    /// `snapCount`: a snapshot after half to all of so many transactions; default 100,000.
+    pub snap_count: u32,
+    /// `zookeeper.commitLogCount`: committed transactions kept for DIFF; default 500.
+    pub commit_log_count: usize,
+    pub limits: Limits,
+    /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
+    pub extended_types: bool,
+    /// Keys hash tables and spreads snapshot points: random in production, the seed in a simulation.
+    pub seed: u64,
+    /// Shown by `srvr` and others.
+    pub version: String,
+    pub mutant: Option<Mutant>,
+}
+
+/// Every length, count and depth that comes from outside is checked against one of these.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// `jute.maxbuffer`: bytes of one client frame, default 0xfffff.
+    pub frame_max: usize,
+    /// Bytes of one string or buffer inside a quorum packet or a log record: twice `frame_max`.
+    pub record_max: usize,
+    /// Bytes of one election message, default 524,288.
+    pub election_frame_max: usize,
+    /// Requests of one connection that wait for their turn before it is read no further.
+    pub conn_queue_max: usize,
+    /// Client connections of one address (`maxClientCnxns`), 0 for no limit; default 60.
+    pub conns_per_address_max: usize,
+    /// Proposals in flight at the leader before it takes no more requests (`globalOutstandingLimit`).
+    pub outstanding_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let frame_max = 0xfffff;
+        Self {
+            frame_max,
+            record_max: 2 * frame_max,
+            election_frame_max: 512 * 1024,
+            conn_queue_max: 1000,
+            conns_per_address_max: 60,
+            outstanding_max: 1000,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum MemberRole {
+    Participant,
+    Observer,
+}
+
+/// One `server.N=` line. Hosts are text: only the driver resolves them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    pub host: String,
+    pub quorum_port: u16,
+    pub election_port: u16,
+    pub role: MemberRole,
+    /// `;host:port` of the line, if it was there.
+    pub client: Option<(String, u16)>,
+}
+
+/// Who is in the ensemble (upstream: `QuorumVerifier`). Its text form is part of election messages.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Ensemble {
+    pub members: BTreeMap<ServerId, Member>,
+    /// 0 unless reconfiguration gave it one.
+    pub version: u64,
+}
+
+impl Ensemble {
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.members.iter().filter(|(_, m)| m.role == MemberRole::Participant).map(|(id, _)| *id)
+    }
+    pub fn is_voter(&self, id: ServerId) -> bool {
+        self.members.get(&id).is_some_and(|m| m.role == MemberRole::Participant)
+    }
+    /// A server alone: an ensemble of one.
+    pub fn is_alone(&self) -> bool {
+        self.members.len() <= 1
+    }
+    /// Upstream's text: a line for each member, then `version=` in hexadecimal, no newline at the end.
+    // ZK: QuorumMaj.toString (3.9)
+    pub fn text(&self) -> String {
+        use core::fmt::Write;
+        let mut text = String::new();
+        for (id, member) in &self.members {
+            let role = match member.role {
+                MemberRole::Participant => "participant",
+                MemberRole::Observer => "observer",
+            };
+            let host = BracketedHost(&member.host);
+            let (quorum, election) = (member.quorum_port, member.election_port);
+            let _ = write!(text, "server.{id}={host}:{quorum}:{election}:{role}");
+            if let Some((client, port)) = &member.client {
+                let _ = write!(text, ";{}:{port}", BracketedHost(client));
+            }
+            text.push('\n');
+        }
+        let _ = write!(text, "version={:x}", self.version);
+        text
+    }
+    /// `host:electionPort` of a member, as the election handshake carries it.
+    pub fn election_address(&self, id: ServerId) -> Option<String> {
+        let member = self.members.get(&id)?;
+        Some(alloc::format!("{}:{}", BracketedHost(&member.host), member.election_port))
+    }
+}
+
+/// A host as it stands before a colon: IPv6 literals in brackets.
+struct BracketedHost<'a>(&'a str);
+
+impl core::fmt::Display for BracketedHost<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.0.contains(':') && !self.0.starts_with('[') {
+            write!(f, "[{}]", self.0)
+        } else {
+            f.write_str(self.0)
+        }
+    }
+}
+
+impl Config {
+    /// Upstream's defaults for `my_id` in `ensemble`.
+    pub fn new(my_id: ServerId, ensemble: Ensemble) -> Self {
+        let tick = Duration::from_millis(3000);
+        Self {
+            my_id,
+            ensemble,
+            tick,
+            init_limit: 10,
+            sync_limit: 5,
+            min_session_timeout: tick * 2,
+            max_session_timeout: tick * 20,
+            min_notification_interval: Duration::from_millis(200),
+            max_notification_interval: Duration::from_secs(60),
+            leader_connect_delay: Duration::from_millis(100),
+            snap_count: 100_000,
+            commit_log_count: 500,
+            limits: Limits::default(),
+            extended_types: false,
+            seed: 0,
+            version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
+            mutant: None,
+        }
+    }
+    pub fn init_timeout(&self) -> Duration {
+        self.tick * self.init_limit
+    }
+    pub fn sync_timeout(&self) -> Duration {
+        self.tick * self.sync_limit
+    }
+    /// Is this mistake planted? Constant `false` outside tests of the simulator.
+    pub fn planted(&self, mutant: Mutant) -> bool {
+        cfg!(feature = "mutants") && self.mutant == Some(mutant)
+    }
+}

@@ -1,0 +1,110 @@
+//! Planted mistakes, for testing the tester. One line at each site asks [`Config::planted`]; without
+//! the feature `mutants` the answer is a constant `false` and the site compiles to nothing.
+//!
+//! The recipes are known upstream mistakes; each names the property that a checker must see broken.
+//!
+//! [`Config::planted`]: crate::config::Config::planted
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident = $id:literal => $property:literal;)*) => {
+        /// A mistake that can be planted, at most one at a time.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum Mutant { $($(#[$doc])* $name),* }
+
+        impl Mutant {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+            /// The recipe's name.
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id),* }
+            }
+            /// The properties, first one expected first, that the mistake breaks.
+            pub const fn breaks(self) -> &'static str {
+                match self { $(Self::$name => $property),* }
+            }
+            pub fn from_id(id: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|m| m.id() == id)
+            }
+        }
+    };
+}
+
+mutants! {
+    /// New epoch is the largest accepted one, not one more.
+    DiscEpochMaxNotPlusOne = "disc_epoch_max_not_plus_one" => "Z-LEAD Z-UNIQ";
+    /// The leader does not resign when an epoch acknowledgement shows newer history than its own.
+    DiscSkipNewerCheck = "disc_skip_newer_check" => "Z-ELEC Z-KEEP";
+    /// currentEpoch is written before acceptedEpoch.
+    EpochCurBeforeAcc = "epoch_cur_before_acc" => "Z-EPOCH L-BOOT";
+    /// An epoch file is overwritten in place.
+    EpochWriteInPlace = "epoch_write_in_place" => "L-BOOT D-MID";
+    /// Votes compare round and zxid for servers that already lead or follow.
+    FleRejoinFullVoteEq = "fle_rejoin_full_vote_eq" => "L-JOIN";
+    /// Proposals of a DIFF are logged only when UPTODATE comes.
+    SyncLogAtUptodate = "sync_log_at_uptodate" => "Z-QUOR Z-KEEP";
+    /// At NEWLEADER all received proposals are applied, committed or not.
+    SyncApplyUncommitted = "sync_apply_uncommitted" => "Z-QUOR T-EQ";
+    /// Between the computed DIFF and the forwarding set a commit falls through.
+    SyncForwardGap = "sync_forward_gap" => "D-HOLE Z-AGR";
+    /// The leader only sees that its own zxid is larger and sends DIFF.
+    SyncDiffOnNewerEpoch = "sync_diff_on_newer_epoch" => "Z-AGR T-EQ";
+    /// TRUNC keeps one record too many.
+    TruncOffByOne = "trunc_off_by_one" => "Z-INT Z-KEEP";
+    /// A proposal is acknowledged before it is durable.
+    AckBeforeSync = "ack_before_sync" => "D-ACK D-DUR";
+    /// NEWLEADER is acknowledged before the synchronized history is durable.
+    AckNewLeaderBeforeSync = "ack_new_leader_before_sync" => "D-ACK Z-QUOR";
+    /// A vote carries a zxid that is not durable yet.
+    VoteBeforeDurable = "vote_before_durable" => "D-ACK D-MEM";
+    /// The vote of a leader that was never established names its new epoch.
+    LeaderZxidPremature = "leader_zxid_premature" => "Z-ELEC Z-KEEP";
+    /// A proposal commits on its own acks without waiting for earlier ones.
+    CommitOnOwnQuorum = "commit_on_own_quorum" => "Z-AGR Z-MSG";
+    /// The leader commits on its own ack alone.
+    CommitWithoutQuorum = "commit_without_quorum" => "Z-QUOR Z-KEEP";
+    /// A sync is answered without the commits before it.
+    SyncReplyBypassesApply = "sync_reply_bypasses_apply" => "C-SYNC";
+    /// A leader answers a sync without asking a quorum whether it still leads.
+    SyncWithoutQuorum = "sync_without_quorum" => "C-SYNC";
+    /// The directory is not synced before the first acknowledgement from a new log file.
+    NoDirSync = "no_dir_sync" => "D-ACK Z-KEEP";
+    /// Recovery stops at a torn record but the next append goes behind it.
+    TailGarbageKept = "tail_garbage_kept" => "D-HOLE";
+    /// A snapshot becomes visible before its content is synced.
+    SnapRenameBeforeSync = "snap_rename_before_sync" => "D-SNAP L-BOOT";
+    /// Log records from before a received snapshot stay valid.
+    SnapKeepsOldSuffix = "snap_keeps_old_suffix" => "Z-INT T-EQ";
+    /// After TRUNC recovery may pick a newer snapshot.
+    TruncKeepsNewerSnapshot = "trunc_keeps_newer_snapshot" => "T-EQ Z-INT";
+    /// A failed sync is retried and believed.
+    FsyncErrorIgnored = "fsync_error_ignored" => "D-FSYNC D-DUR";
+    /// Changes in flight survive the loss of leadership.
+    PendingSurvivesStepdown = "pending_survives_stepdown" => "C-ERR C-LINW";
+    /// A session's create is accepted although its close is in flight.
+    CloseNotMarkedPending = "close_not_marked_pending" => "C-EPH T-INV";
+    /// Followers do not report the activity of their clients.
+    TouchNotForwarded = "touch_not_forwarded" => "C-EXP";
+    /// Session ids restart from the same seed.
+    SidReseedSame = "sid_reseed_same" => "C-SESS";
+    /// A reconnect to a dead session gets a new one.
+    ReconnectGetsNewSession = "reconnect_gets_new_session" => "C-SESS";
+    /// exists watches are re-armed as data watches.
+    ExistsWatchAsData = "exists_watch_as_data" => "C-WSET";
+    /// Events are sent after the replies of the same batch.
+    EventAfterReplies = "event_after_replies" => "C-WORD";
+    /// Aborting a multi loses earlier pending changes of the same paths.
+    MultiRollbackDropsOlder = "multi_rollback_drops_older" => "C-ERR C-LINW";
+    /// A multi stops at the first failing operation but keeps the ones before it.
+    MultiKeepsPrefix = "multi_keeps_prefix" => "C-MULTI";
+    /// Replicas recompute the parent's cversion instead of taking it from the transaction.
+    CversionNotInTxn = "cversion_not_in_txn" => "C-SEQ C-STAT";
+    /// The commit finishes the session's first pending request, whatever its xid.
+    CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-RYW";
+    /// Reads overtake earlier writes of their own session.
+    ReadsOvertakeWrites = "reads_overtake_writes" => "C-RYW C-FIFO";
+    /// A client that has seen more than this server is let in.
+    AcceptClientAhead = "accept_client_ahead" => "C-MONO";
+    /// A leader that lost its quorum goes on.
+    LeaderIgnoresLostQuorum = "leader_ignores_lost_quorum" => "L-STEP";
+}

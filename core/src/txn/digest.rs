@@ -1,0 +1,1 @@
+//! The tree's digest (upstream: `DigestCalculator`, version 2).

@@ -1,0 +1,2 @@
+//! `cargo sim`: run, swarm, list.
+fn main() {}
