@@ -41,6 +41,11 @@ impl Pending {
         let _ = (database, config, caller, request, zxid, time);
         todo!()
     }
+    /// A refusal decided elsewhere; nothing changes.
+    pub fn refuse(&self, code: ErrorCode) -> (TxnBody, TxnDigest) {
+        let _ = code;
+        todo!()
+    }
     /// Will `session` still be open behind everything in flight?
     pub fn session_open(&self, database: &Database, session: SessionId) -> bool {
         let _ = (database, session);
