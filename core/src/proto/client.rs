@@ -10,6 +10,11 @@ use crate::ids::{SessionId, Xid, Zxid};
 
 use super::{Acl, ErrorCode, OpCode, Stat};
 
+mod connect;
+mod four_letter;
+mod request;
+mod response;
+
 /// The first frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConnectRequest {
