@@ -36,49 +36,36 @@ impl Reader {
     pub fn remaining(&self) -> usize {
         self.bytes.len()
     }
-    fn take(&mut self, wanted: usize) -> Result<Bytes, DecodeError> {
-        let left = self.bytes.len();
-        if wanted > left {
-            Err(DecodeError::Short { wanted, left })
-        } else {
-            Ok(self.bytes.split_to(wanted))
-        }
-    }
+    /// Any byte but 0 is true, as upstream reads it.
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
-        Ok(self.take(1)?[0] != 0)
+        self.expect(1)?;
+        Ok(self.bytes.get_u8() != 0)
     }
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
-        let b = self.take(4)?;
-        Ok(i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+        self.expect(4)?;
+        Ok(self.bytes.get_i32())
     }
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
-        let b = self.take(8)?;
-        Ok(i64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+        self.expect(8)?;
+        Ok(self.bytes.get_i64())
     }
     /// `None` for null.
     pub fn buffer(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        let length = self.i32()?;
-        if length == -1 {
-            return Ok(None);
-        }
-        let max = self.max;
-        match usize::try_from(length) {
-            Ok(n) if n <= max => self.take(n).map(Some),
-            _ => Err(DecodeError::Length { length, max }),
-        }
+        Ok(self.length()?.map(|length| self.bytes.split_to(length)))
     }
     /// `None` for null. Malformed UTF-8 is replaced by U+FFFD, as upstream does.
     pub fn string(&mut self) -> Result<Option<String>, DecodeError> {
-        Ok(self.buffer()?.map(|b| String::from_utf8_lossy(&b).into_owned()))
+        let Some(length) = self.length()? else { return Ok(None) };
+        let text = utf8::decode(&self.bytes[..length]);
+        self.bytes.advance(length);
+        Ok(Some(text))
     }
     /// A vector's count; null and negative counts are 0. Never more than the remaining bytes could
     /// hold at `element_min` bytes each.
     pub fn count(&mut self, element_min: usize) -> Result<usize, DecodeError> {
-        let length = self.i32()?;
-        let count = usize::try_from(length).unwrap_or(0);
-        let wanted = count.saturating_mul(element_min);
-        let left = self.bytes.len();
-        if wanted > left { Err(DecodeError::Short { wanted, left }) } else { Ok(count) }
+        let Ok(count) = usize::try_from(self.i32()?) else { return Ok(0) };
+        self.expect(count.saturating_mul(element_min))?;
+        Ok(count)
     }
     /// The rest, whole.
     pub fn rest(&mut self) -> Bytes {
