@@ -167,7 +167,7 @@ impl Cx {
     }
 
     fn apply(&mut self, entry: &Entry) -> Applied {
-        let applied = self.database.apply(&entry.txn);
+        let applied = self.database.apply_with(&entry.txn, self.config.mutant);
         self.history.delivered_now(entry.clone());
         let zxid = entry.zxid();
         if let Some(digest) = entry.txn.digest {

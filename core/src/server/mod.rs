@@ -62,9 +62,13 @@ enum Role {
 impl Server {
     /// A server that starts on what its disk held. The seed is in `config`.
     pub fn new(config: Config, recovered: Recovered, now: Now) -> Self {
-        let reseed_same = config.planted(Mutant::SidReseedSame);
-        let wall = if reseed_same { crate::time::WallTime(0) } else { now.wall };
-        let order = Order::new(SessionIds::new(config.my_id, wall), config.seed);
+        let mut ids = SessionIds::start(&config, now.wall);
+        let logged = recovered.window.iter().map(|entry| entry.txn.header.session);
+        for session in recovered.database.sessions.keys().copied().chain(logged) {
+            // The clock may have gone back since.
+            ids.observe(session);
+        }
+        let order = Order::new(ids, config.seed);
         let role = Role::Settling { until: Ticket(0) };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();
