@@ -122,7 +122,9 @@ impl Step<'_> {
             return subs.iter().map(|sub| self.part(sub)).collect();
         };
         if self.planted(Mutant::MultiKeepsPrefix) {
-            subs[..failed].iter().for_each(|sub| drop(self.single(sub)));
+            for sub in &subs[..failed] {
+                let _ = self.single(sub);
+            }
         }
         let came_to = |(index, sub): (usize, &TxnBody)| match sub {
             TxnBody::Error(code) => Err(*code),
