@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use adler2::Adler32;
 use bytes::Bytes;
 
-use super::listing::{Packing, SnapshotFile, snapshot_name, temporary_snapshot_name};
+use super::listing::{SnapshotFile, snapshot_name, temporary_snapshot_name};
 use super::packing::Unpacker;
 use super::stream::{BodyDecoder, BodyEncoder, Dangling};
 use super::{Dir, Directory, DiskError, DiskOp, FileName, StorageConfig};
@@ -157,10 +157,12 @@ impl Iterator for SnapshotWriter {
 /// What a snapshot file held.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// As of the zxid in the file's name, and possibly newer in parts.
+    /// As of the zxid in the file's name, and newer in parts.
     pub(crate) database: Database,
-    /// The tree's digest when the file was finished.
-    pub(crate) digest: Option<(Zxid, TxnDigest)>,
+    /// The newest change in it.
+    pub(crate) newest: Zxid,
+    /// The tree's digest as of `newest`.
+    pub(crate) digest: Option<TxnDigest>,
     pub(crate) dangling: Vec<Dangling>,
 }
 
@@ -198,40 +200,45 @@ pub(crate) fn read(
         }
     }
     content.seal()?;
-    let digest = read_sections(&mut content)?;
+    let (zxid, digest) = read_sections(&mut content)?;
     let (mut database, dangling) = body.take();
     database.last_processed = file.zxid;
-    Ok(Loaded { database, digest, dangling })
+    // A new leader's epoch:0 is no transaction; nothing is lacking below it.
+    let newest = zxid.filter(|zxid| zxid.counter() != 0).unwrap_or(file.zxid).max(file.zxid);
+    Ok(Loaded { database, newest, digest, dangling })
 }
 
-fn read_sections(content: &mut Content<'_>) -> Result<Option<(Zxid, TxnDigest)>, SnapshotError> {
+type Sections = (Option<Zxid>, Option<TxnDigest>);
+
+fn read_sections(content: &mut Content<'_>) -> Result<Sections, SnapshotError> {
     const NOTHING: usize = 0;
     const ZXID: usize = ZXID_BYTES + SEAL_BYTES;
     const DIGEST: usize = DIGEST_BYTES + SEAL_BYTES;
     const BOTH: usize = DIGEST + ZXID;
-    // JIRA: upstream decides by its own settings, and takes a zxid for a digest when they differ
+    // Departs: upstream decides by its own settings, and takes a zxid for a digest when they differ
     // from the writer's.
     let left = content.remaining_upto(BOTH)?;
-    let digest = match left {
-        NOTHING | ZXID => None,
-        DIGEST | BOTH => {
-            let section = content.take(DIGEST_BYTES)?;
-            let zxid = Zxid::from_wire(be_i64(&section[..8]));
-            let version = be_i64(&section[4..12]) as i32;
-            let tree = be_i64(&section[12..]) as u64;
-            content.seal()?;
-            Some((zxid, TxnDigest { version, tree }))
+    let (mut newest, mut digest) = (None, None);
+    if !matches!(left, NOTHING | ZXID | DIGEST | BOTH) {
+        return Err(content.invalid("expected 0, 21, 33 or 54 bytes behind the first seal"));
+    }
+    if matches!(left, DIGEST | BOTH) {
+        let section = content.take(DIGEST_BYTES)?;
+        let zxid = Zxid::from_wire(be_i64(&section[..8]));
+        let version = be_i64(&section[4..12]) as i32;
+        let tree = be_i64(&section[12..]) as u64;
+        content.seal()?;
+        // All zero if the writer computes none.
+        if tree != 0 {
+            (newest, digest) = (Some(zxid), Some(TxnDigest { version, tree }));
         }
-        _ => {
-            let what = "expected 0, 21, 33 or 54 bytes behind the first seal";
-            return Err(content.invalid(what));
-        }
-    };
+    }
     if matches!(left, ZXID | BOTH) {
-        content.take(ZXID_BYTES)?;
+        let section = content.take(ZXID_BYTES)?;
+        newest = newest.max(Some(Zxid::from_wire(be_i64(&section))));
         content.seal()?;
     }
-    Ok(digest)
+    Ok((newest, digest))
 }
 
 fn be_i64(bytes: &[u8]) -> i64 {
@@ -335,9 +342,4 @@ impl<'a> Content<'a> {
         }
         Ok(())
     }
-}
-
-/// The file's name if it were ours and this zxid's.
-pub(crate) fn plain(zxid: Zxid, len: u64) -> SnapshotFile {
-    SnapshotFile { zxid, packing: Packing::Plain, len }
 }
