@@ -92,7 +92,8 @@ pub(crate) fn read(
         match complete {
             Ok(Some(epoch)) if epoch >= newest => current = epoch,
             _ => {
-                let what = format!("expected {newest} at least, as in {last_processed}, found {current}");
+                let what =
+                    format!("expected {newest} at least, as in {last_processed}, found {current}");
                 return Err(RecoverError::corrupt(&EpochFile::Current.name(), what));
             }
         }

@@ -86,7 +86,8 @@ impl<'a> History<'a> {
             match open.reader.next()? {
                 Next::Record(record) => {
                     if open.last.is_none() && record.zxid != file.first {
-                        let what = format!("expected {:x} first, found {:x}", file.first, record.zxid);
+                        let what =
+                            format!("expected {:x} first, found {:x}", file.first, record.zxid);
                         return Err(RecoverError::corrupt(&file.name(), what));
                     }
                     open.last = Some(record.zxid);

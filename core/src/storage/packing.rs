@@ -135,7 +135,9 @@ impl Snappy {
         while let Some((length, blocks)) = rest.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*length) as usize;
             if length > SNAPPY_BLOCK_MAX {
-                return Err(format!("expected a block of at most {SNAPPY_BLOCK_MAX}, found {length}"));
+                return Err(format!(
+                    "expected a block of at most {SNAPPY_BLOCK_MAX}, found {length}"
+                ));
             }
             let Some((block, blocks)) = blocks.split_at_checked(length) else { break };
             unpack_block(block, out).ok_or("expected a snappy block, found something else")?;

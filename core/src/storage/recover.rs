@@ -86,7 +86,8 @@ fn newest_state<'a>(
                     Ok(state) => {
                         let reached = state.database.last_processed;
                         if let Some((newest, why)) = rejected.filter(|(f, _)| f.zxid > reached) {
-                            let what = format!("{why}; older snapshots and the log end at {reached:x}");
+                            let what =
+                                format!("{why}; older snapshots and the log end at {reached:x}");
                             return Err(RecoverError::corrupt(&newest.name(), what));
                         }
                         return Ok((state, history));

@@ -27,7 +27,7 @@ use crate::ids::Zxid;
 use crate::jute::{DecodeError, Write};
 use crate::mutant::Mutant;
 use crate::tree::Database;
-use crate::txn::{TxnDigest, digest};
+use crate::txn::digest;
 
 const HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff";
 /// dbid is written as -1 and checked by nobody.
@@ -132,8 +132,7 @@ impl Iterator for SnapshotWriter {
                     self.step = Step::Body(body);
                 } else {
                     self.sections(&mut out);
-                    self.step =
-                        if self.rename_before_sync { Step::Rename } else { Step::Sync };
+                    self.step = if self.rename_before_sync { Step::Rename } else { Step::Sync };
                 }
                 Some(self.write(out))
             }
@@ -161,8 +160,6 @@ pub(crate) struct Loaded {
     pub(crate) database: Database,
     /// The newest change in it.
     pub(crate) newest: Zxid,
-    /// The tree's digest as of `newest`.
-    pub(crate) digest: Option<TxnDigest>,
     pub(crate) dangling: Vec<Dangling>,
 }
 
@@ -192,7 +189,8 @@ pub(crate) fn read(
             return Err(content.invalid("expected more of the database, the file ends"));
         }
         let fed = core::mem::take(&mut content.pending);
-        let used = body.feed(&fed).map_err(|error: DecodeError| content.invalid(&error.to_string()))?;
+        let used =
+            body.feed(&fed).map_err(|error: DecodeError| content.invalid(&error.to_string()))?;
         content.consume(&fed[..used.unwrap_or(fed.len())]);
         if let Some(used) = used {
             content.pending = fed[used..].to_vec();
@@ -200,17 +198,18 @@ pub(crate) fn read(
         }
     }
     content.seal()?;
-    let (zxid, digest) = read_sections(&mut content)?;
+    let zxid = read_sections(&mut content)?;
     let (mut database, dangling) = body.take();
     database.last_processed = file.zxid;
     // A new leader's epoch:0 is no transaction; nothing is lacking below it.
-    let newest = zxid.filter(|zxid| zxid.counter() != 0).unwrap_or(file.zxid).max(file.zxid);
-    Ok(Loaded { database, newest, digest, dangling })
+    let newest =
+        zxid.filter(|zxid| zxid.counter() != 0).map_or(file.zxid, |zxid| zxid.max(file.zxid));
+    Ok(Loaded { database, newest, dangling })
 }
 
-type Sections = (Option<Zxid>, Option<TxnDigest>);
-
-fn read_sections(content: &mut Content<'_>) -> Result<Sections, SnapshotError> {
+/// The zxid of the newest change, if a section names one. The digest is passed over: upstream only
+/// remarks on a difference, and has had bugs that made one.
+fn read_sections(content: &mut Content<'_>) -> Result<Option<Zxid>, SnapshotError> {
     const NOTHING: usize = 0;
     const ZXID: usize = ZXID_BYTES + SEAL_BYTES;
     const DIGEST: usize = DIGEST_BYTES + SEAL_BYTES;
@@ -218,27 +217,23 @@ fn read_sections(content: &mut Content<'_>) -> Result<Sections, SnapshotError> {
     // Departs: upstream decides by its own settings, and takes a zxid for a digest when they differ
     // from the writer's.
     let left = content.remaining_upto(BOTH)?;
-    let (mut newest, mut digest) = (None, None);
+    let mut newest = None;
     if !matches!(left, NOTHING | ZXID | DIGEST | BOTH) {
         return Err(content.invalid("expected 0, 21, 33 or 54 bytes behind the first seal"));
     }
     if matches!(left, DIGEST | BOTH) {
         let section = content.take(DIGEST_BYTES)?;
         let zxid = Zxid::from_wire(be_i64(&section[..8]));
-        let version = be_i64(&section[4..12]) as i32;
-        let tree = be_i64(&section[12..]) as u64;
         content.seal()?;
         // All zero if the writer computes none.
-        if tree != 0 {
-            (newest, digest) = (Some(zxid), Some(TxnDigest { version, tree }));
-        }
+        newest = Some(zxid);
     }
     if matches!(left, ZXID | BOTH) {
         let section = content.take(ZXID_BYTES)?;
         newest = newest.max(Some(Zxid::from_wire(be_i64(&section))));
         content.seal()?;
     }
-    Ok((newest, digest))
+    Ok(newest)
 }
 
 fn be_i64(bytes: &[u8]) -> i64 {

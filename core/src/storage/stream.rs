@@ -130,7 +130,8 @@ impl BodyEncoder {
                     self.next = Section::Sessions(None);
                 }
                 Section::Sessions(behind) => {
-                    let range = (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                    let range =
+                        (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
                     match self.database.sessions.range(range).next() {
                         Some((session, timeout_ms)) => {
                             out.put_i64(session.0 as i64);
