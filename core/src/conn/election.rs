@@ -11,7 +11,10 @@ use crate::proto::Notification;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ElectionInput {
     /// The dialler's handshake: who it is and its election address as `host:port`.
-    Hello { peer: ServerId, address: String },
+    Hello {
+        peer: ServerId,
+        address: String,
+    },
     Notification(Notification),
 }
 

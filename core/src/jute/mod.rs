@@ -34,29 +34,49 @@ impl Reader {
     pub fn remaining(&self) -> usize {
         self.bytes.len()
     }
+    fn take(&mut self, wanted: usize) -> Result<Bytes, DecodeError> {
+        let left = self.bytes.len();
+        if wanted > left {
+            Err(DecodeError::Short { wanted, left })
+        } else {
+            Ok(self.bytes.split_to(wanted))
+        }
+    }
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
-        todo!()
+        Ok(self.take(1)?[0] != 0)
     }
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
-        todo!()
+        let b = self.take(4)?;
+        Ok(i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
-        todo!()
+        let b = self.take(8)?;
+        Ok(i64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
     }
     /// `None` for null.
     pub fn buffer(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        let _ = self.max;
-        todo!()
+        let length = self.i32()?;
+        if length == -1 {
+            return Ok(None);
+        }
+        let max = self.max;
+        match usize::try_from(length) {
+            Ok(n) if n <= max => self.take(n).map(Some),
+            _ => Err(DecodeError::Length { length, max }),
+        }
     }
     /// `None` for null. Malformed UTF-8 is replaced by U+FFFD, as upstream does.
     pub fn string(&mut self) -> Result<Option<String>, DecodeError> {
-        todo!()
+        Ok(self.buffer()?.map(|b| String::from_utf8_lossy(&b).into_owned()))
     }
     /// A vector's count; null and negative counts are 0. Never more than the remaining bytes could
     /// hold at `element_min` bytes each.
     pub fn count(&mut self, element_min: usize) -> Result<usize, DecodeError> {
-        let _ = element_min;
-        todo!()
+        let length = self.i32()?;
+        let count = usize::try_from(length).unwrap_or(0);
+        let wanted = count.saturating_mul(element_min);
+        let left = self.bytes.len();
+        if wanted > left { Err(DecodeError::Short { wanted, left }) } else { Ok(count) }
     }
     /// The rest, whole.
     pub fn rest(&mut self) -> Bytes {

@@ -35,12 +35,22 @@ pub struct FileName {
 pub enum DiskOp {
     /// Make an empty file, replacing one of that name.
     Create(FileName),
-    Write { file: FileName, offset: u64, bytes: Bytes },
+    Write {
+        file: FileName,
+        offset: u64,
+        bytes: Bytes,
+    },
     /// Cut, or extend with zeros.
-    SetLen { file: FileName, len: u64 },
+    SetLen {
+        file: FileName,
+        len: u64,
+    },
     /// fdatasync.
     Sync(FileName),
-    Rename { from: FileName, to: FileName },
+    Rename {
+        from: FileName,
+        to: FileName,
+    },
     Remove(FileName),
     SyncDir(Dir),
 }
