@@ -11,7 +11,7 @@ use super::{Caller, delete, prepare};
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
-use crate::proto::Request;
+use crate::proto::{ErrorCode, Request};
 use crate::time::WallTime;
 use crate::tree::{Database, Owner};
 use crate::txn::{TxnBody, TxnDigest, digest};
@@ -138,6 +138,10 @@ impl Pending {
         self.close_sizes.get(&session).copied()
     }
 
+    /// A refusal decided elsewhere: nothing changes.
+    pub fn refuse(&self, code: ErrorCode) -> (TxnBody, TxnDigest) {
+        (TxnBody::Error(code), TxnDigest { version: digest::VERSION, tree: self.digest })
+    }
     fn conclude(
         &mut self,
         zxid: Zxid,

@@ -14,6 +14,8 @@ use crate::mutant::Mutant;
 use crate::server::{Recovered, StoreOp};
 use crate::tree::Database;
 
+pub mod stream;
+
 /// The two `version-2` directories; they may be the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Dir {

@@ -122,7 +122,9 @@ impl Step<'_> {
             return subs.iter().map(|sub| self.part(sub)).collect();
         };
         if self.planted(Mutant::MultiKeepsPrefix) {
-            subs[..failed].iter().for_each(|sub| drop(self.single(sub)));
+            for sub in &subs[..failed] {
+                let _ = self.single(sub);
+            }
         }
         let came_to = |(index, sub): (usize, &TxnBody)| match sub {
             TxnBody::Error(code) => Err(*code),
@@ -132,7 +134,7 @@ impl Step<'_> {
         subs.iter().enumerate().map(came_to).collect()
     }
 
-    /// One operation of a multi: its reply wants the Stat as it is now.
+    /// One operation of a multi: the reply wants the Stat as it is now.
     fn part(&mut self, sub: &TxnBody) -> Result {
         let result = self.single(sub);
         self.stats.push(match sub {

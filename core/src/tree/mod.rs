@@ -78,8 +78,8 @@ pub struct Applied {
     /// multi the operations before the one that failed came to `Err(ErrorCode::OK)`: they were fine
     /// and did nothing.
     pub results: Vec<Result<(), ErrorCode>>,
-    /// For each operation of a multi: the Stat that its reply shows, if it set data. Later operations
-    /// may have changed the znode again, or deleted it.
+    /// The Stat behind each operation of a multi that set data, for its reply: later ones may have
+    /// changed the znode again, or deleted it.
     pub stats: Vec<Option<Stat>>,
 }
 
