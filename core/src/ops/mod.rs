@@ -18,6 +18,8 @@ mod read;
 mod session;
 mod set_data;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod watches;
 
 pub use pending::Pending;
