@@ -21,7 +21,9 @@ pub struct ConnId(pub u64);
 pub struct LinkId(pub u64);
 
 /// The number a client gives to a request; special values are in [`Xid`]'s constants.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 pub struct Xid(pub i32);
 
 impl Xid {

@@ -58,11 +58,18 @@ pub enum Outcome {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SessionEvent {
-    Opened { session: SessionId, timeout_ms: i32 },
-    Resumed { session: SessionId },
+    Opened {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    Resumed {
+        session: SessionId,
+    },
     Disconnected,
     /// The server said that the session is gone; the next connection opens a new one.
-    Expired { session: SessionId },
+    Expired {
+        session: SessionId,
+    },
     Closed,
 }
 

@@ -10,6 +10,11 @@ use crate::ids::{SessionId, Xid, Zxid};
 
 use super::{Acl, ErrorCode, OpCode, Stat};
 
+mod connect;
+mod four_letter;
+mod request;
+mod response;
+
 /// The first frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConnectRequest {
@@ -82,25 +87,60 @@ pub enum Request {
     Create2(CreateRequest),
     CreateContainer(CreateRequest),
     CreateTtl(CreateTtlRequest),
-    Delete { path: String, version: i32 },
-    Exists { path: String, watch: bool },
-    GetData { path: String, watch: bool },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
-    GetAcl { path: String },
-    SetAcl { path: String, acl: Vec<Acl>, version: i32 },
-    GetChildren { path: String, watch: bool },
-    GetChildren2 { path: String, watch: bool },
-    Sync { path: String },
+    Delete {
+        path: String,
+        version: i32,
+    },
+    Exists {
+        path: String,
+        watch: bool,
+    },
+    GetData {
+        path: String,
+        watch: bool,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    GetAcl {
+        path: String,
+    },
+    SetAcl {
+        path: String,
+        acl: Vec<Acl>,
+        version: i32,
+    },
+    GetChildren {
+        path: String,
+        watch: bool,
+    },
+    GetChildren2 {
+        path: String,
+        watch: bool,
+    },
+    Sync {
+        path: String,
+    },
     Ping,
     /// Only ever a part of `Multi`; alone it is answered Unimplemented.
-    Check { path: String, version: i32 },
+    Check {
+        path: String,
+        version: i32,
+    },
     /// Parts are Create, Create2, CreateContainer, CreateTtl, Delete, SetData or Check.
     Multi(Vec<Self>),
     SetWatches(SetWatches),
-    Auth { scheme: String, auth: Bytes },
+    Auth {
+        scheme: String,
+        auth: Bytes,
+    },
     CloseSession,
     /// Made by servers for a client's ConnectRequest; from a client it is Unimplemented.
-    CreateSession { timeout_ms: i32 },
+    CreateSession {
+        timeout_ms: i32,
+    },
     /// A known opcode whose body cannot be read: MarshallingError.
     Malformed(OpCode),
     /// An opcode that this server does not carry out: Unimplemented, and the connection lives on.
@@ -115,24 +155,43 @@ pub enum Response {
     /// create, sync.
     Path(String),
     /// create2, createContainer, createTTL.
-    PathStat { path: String, stat: Stat },
+    PathStat {
+        path: String,
+        stat: Stat,
+    },
     /// exists, setData, setACL.
     Stat(Stat),
-    Data { data: Option<Bytes>, stat: Stat },
-    Acl { acl: Vec<Acl>, stat: Stat },
+    Data {
+        data: Option<Bytes>,
+        stat: Stat,
+    },
+    Acl {
+        acl: Vec<Acl>,
+        stat: Stat,
+    },
     Children(Vec<String>),
-    Children2 { children: Vec<String>, stat: Stat },
+    Children2 {
+        children: Vec<String>,
+        stat: Stat,
+    },
     Multi(Vec<MultiResult>),
 }
 
 /// One operation's result inside a multi's reply.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MultiResult {
-    Create { path: String },
+    Create {
+        path: String,
+    },
     /// create2, createContainer, createTTL: type 15 on the wire.
-    Create2 { path: String, stat: Stat },
+    Create2 {
+        path: String,
+        stat: Stat,
+    },
     Delete,
-    SetData { stat: Stat },
+    SetData {
+        stat: Stat,
+    },
     Check,
     Error(ErrorCode),
 }
@@ -165,9 +224,16 @@ pub enum ClientRequest {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ClientMessage {
     Connected(ConnectResponse),
-    Reply { xid: Xid, zxid: i64, result: Result<Response, ErrorCode> },
+    Reply {
+        xid: Xid,
+        zxid: i64,
+        result: Result<Response, ErrorCode>,
+    },
     /// `zxid` is the transaction's, or -1 for one made by setWatches.
-    Event { zxid: i64, event: WatcherEvent },
+    Event {
+        zxid: i64,
+        event: WatcherEvent,
+    },
     /// The answer to a four-letter word; the connection is closed behind it.
     Text(String),
 }

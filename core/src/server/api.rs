@@ -27,43 +27,96 @@ pub enum Event {
     Wake,
     /// A connection to a peer stands. `peer` is known after the election handshake and for dialled
     /// links; it is `None` for an accepted quorum link, whose first packet tells.
-    LinkUp { link: LinkId, port: Port, peer: Option<ServerId>, dialled: bool },
-    Peer { link: LinkId, message: PeerMessage },
-    LinkDown { link: LinkId },
-    DialFailed { to: ServerId, port: Port },
+    LinkUp {
+        link: LinkId,
+        port: Port,
+        peer: Option<ServerId>,
+        dialled: bool,
+    },
+    Peer {
+        link: LinkId,
+        message: PeerMessage,
+    },
+    LinkDown {
+        link: LinkId,
+    },
+    DialFailed {
+        to: ServerId,
+        port: Port,
+    },
     /// A client connected from `address` (textual, `/ip:port` parts: ip and port).
-    ConnOpen { conn: ConnId, ip: String, port: u16 },
-    Client { conn: ConnId, request: ClientRequest },
-    ConnGone { conn: ConnId },
+    ConnOpen {
+        conn: ConnId,
+        ip: String,
+        port: u16,
+    },
+    Client {
+        conn: ConnId,
+        request: ClientRequest,
+    },
+    ConnGone {
+        conn: ConnId,
+    },
     /// This store operation and all before it would survive a power loss.
-    Durable { upto: Ticket },
+    Durable {
+        upto: Ticket,
+    },
     /// The answer to [`StoreOp::Truncate`]: cut, durable, and read back from disk.
-    Truncated { ticket: Ticket, recovered: Box<Recovered> },
+    Truncated {
+        ticket: Ticket,
+        recovered: Box<Recovered>,
+    },
     /// A background snapshot is durable and visible.
-    SnapshotTaken { zxid: Zxid },
+    SnapshotTaken {
+        zxid: Zxid,
+    },
     /// Storage failed; nothing after the last `Durable` may be believed.
-    StoreFailed { what: String },
+    StoreFailed {
+        what: String,
+    },
 }
 
 /// What to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Action {
     /// Connect to a peer's election or quorum port; answered by `LinkUp` or `DialFailed`.
-    Dial { to: ServerId, port: Port },
-    Send { link: LinkId, message: PeerMessage },
+    Dial {
+        to: ServerId,
+        port: Port,
+    },
+    Send {
+        link: LinkId,
+        message: PeerMessage,
+    },
     /// Flush what was sent, then close.
-    CloseLink { link: LinkId, why: CloseReason },
-    Reply { conn: ConnId, message: ClientMessage },
+    CloseLink {
+        link: LinkId,
+        why: CloseReason,
+    },
+    Reply {
+        conn: ConnId,
+        message: ClientMessage,
+    },
     /// Flush what was replied, then close. No `ConnGone` need follow.
-    CloseConn { conn: ConnId, why: CloseReason },
+    CloseConn {
+        conn: ConnId,
+        why: CloseReason,
+    },
     /// In the order of tickets, which count up by one.
-    Store { ticket: Ticket, op: StoreOp },
+    Store {
+        ticket: Ticket,
+        op: StoreOp,
+    },
     /// Write this state as a snapshot, beside everything else; at most one is under way.
-    TakeSnapshot { database: Box<Database> },
+    TakeSnapshot {
+        database: Box<Database>,
+    },
     /// For logs, metrics and traces; nothing depends on it.
     Note(Note),
     /// Stop this server: going on could lose or fork data.
-    Halt { why: String },
+    Halt {
+        why: String,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -82,7 +135,9 @@ pub enum StoreOp {
     Append(Vec<Entry>),
     /// Cut the log behind `after`, drop newer snapshots, recover from what is left, and answer
     /// `Truncated`.
-    Truncate { after: Zxid },
+    Truncate {
+        after: Zxid,
+    },
     SaveAcceptedEpoch(Epoch),
     SaveCurrentEpoch(Epoch),
     /// A snapshot received from the leader replaces everything: drop log records above its zxid,
@@ -126,7 +181,10 @@ pub enum CloseReason {
     SessionRefused,
     /// The session was renewed over another connection of this server.
     Replaced(SessionId),
-    ClientAhead { seen: Zxid, ours: Zxid },
+    ClientAhead {
+        seen: Zxid,
+        ours: Zxid,
+    },
     NotServing,
     TooManyConnections,
     ReadOnly,
@@ -151,16 +209,32 @@ pub enum RoleName {
 pub enum Note {
     Role(RoleName),
     /// This server leads `epoch`: a quorum acknowledged NEWLEADER.
-    Established { epoch: Epoch },
+    Established {
+        epoch: Epoch,
+    },
     /// This server follows and serves.
-    UpToDate { epoch: Epoch, leader: ServerId },
+    UpToDate {
+        epoch: Epoch,
+        leader: ServerId,
+    },
     /// How a learner was synchronized.
-    Sync { learner: ServerId, how: SyncKind, from: Zxid, upto: Zxid },
-    Delivered { zxid: Zxid },
+    Sync {
+        learner: ServerId,
+        how: SyncKind,
+        from: Zxid,
+        upto: Zxid,
+    },
+    Delivered {
+        zxid: Zxid,
+    },
     SessionOpened(SessionId),
     SessionExpired(SessionId),
     SessionMoved(SessionId),
-    DigestMismatch { zxid: Zxid, expected: u64, found: u64 },
+    DigestMismatch {
+        zxid: Zxid,
+        expected: u64,
+        found: u64,
+    },
     Refused(String),
 }
 

@@ -14,6 +14,8 @@ use crate::mutant::Mutant;
 use crate::server::{Recovered, StoreOp};
 use crate::tree::Database;
 
+pub mod stream;
+
 /// The two `version-2` directories; they may be the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Dir {
@@ -35,12 +37,22 @@ pub struct FileName {
 pub enum DiskOp {
     /// Make an empty file, replacing one of that name.
     Create(FileName),
-    Write { file: FileName, offset: u64, bytes: Bytes },
+    Write {
+        file: FileName,
+        offset: u64,
+        bytes: Bytes,
+    },
     /// Cut, or extend with zeros.
-    SetLen { file: FileName, len: u64 },
+    SetLen {
+        file: FileName,
+        len: u64,
+    },
     /// fdatasync.
     Sync(FileName),
-    Rename { from: FileName, to: FileName },
+    Rename {
+        from: FileName,
+        to: FileName,
+    },
     Remove(FileName),
     SyncDir(Dir),
 }

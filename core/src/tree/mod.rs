@@ -1,7 +1,7 @@
 //! The znodes. Knows transactions, never requests. Only [`apply`] changes them.
 
-use alloc::string::String;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 

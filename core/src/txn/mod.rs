@@ -68,22 +68,45 @@ pub struct CreateTtlTxn {
 /// One variant for each transaction type of upstream.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum TxnBody {
-    CreateSession { timeout_ms: i32 },
+    CreateSession {
+        timeout_ms: i32,
+    },
     /// `paths`: the ephemerals that go with it; `None` in old logs, then those the tree knows.
-    CloseSession { paths: Option<Vec<String>> },
+    CloseSession {
+        paths: Option<Vec<String>>,
+    },
     /// A refused write still takes a zxid.
     Error(ErrorCode),
     Create(CreateTxn),
-    Delete { path: String },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
-    SetAcl { path: String, acl: Vec<Acl>, version: i32 },
+    Delete {
+        path: String,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    SetAcl {
+        path: String,
+        acl: Vec<Acl>,
+        version: i32,
+    },
     /// Only inside [`TxnBody::Multi`].
-    Check { path: String, version: i32 },
+    Check {
+        path: String,
+        version: i32,
+    },
     Multi(Vec<Self>),
     Create2(CreateTxn),
-    Reconfig { path: String, data: Option<Bytes>, version: i32 },
+    Reconfig {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
     CreateContainer(CreateContainerTxn),
-    DeleteContainer { path: String },
+    DeleteContainer {
+        path: String,
+    },
     CreateTtl(CreateTtlTxn),
 }
 

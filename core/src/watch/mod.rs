@@ -40,7 +40,12 @@ impl WatchTable {
         todo!()
     }
     /// Catches up after a reconnect: events that are due now, the others armed again.
-    pub fn set_watches(&mut self, conn: ConnId, set: &SetWatches, tree: &Tree) -> Vec<WatcherEvent> {
+    pub fn set_watches(
+        &mut self,
+        conn: ConnId,
+        set: &SetWatches,
+        tree: &Tree,
+    ) -> Vec<WatcherEvent> {
         let _ = (conn, set, tree);
         todo!()
     }
