@@ -14,6 +14,8 @@ mod connect;
 mod four_letter;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 /// The first frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

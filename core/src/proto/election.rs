@@ -85,3 +85,70 @@ impl Notification {
         Some(Self { state, leader, zxid, round, peer_epoch, version, config })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::arbitrary::hex;
+
+    // Java 3.9.3's answer to a hand-made peer (a configuration of three servers follows).
+    const HEAD: &str = "00000002 0000000000000003 0000000000000000 0000000000000001 \
+                        0000000000000001 00000002";
+
+    fn decode(text: &str) -> Option<Notification> {
+        Notification::decode(hex(text).into())
+    }
+
+    #[test]
+    fn reads_what_java_writes() {
+        let config =
+            b"server.1=127.0.0.1:24211:24311:participant;127.0.0.1:24111\nversion=100000000";
+        let mut message = hex(HEAD);
+        message.put_buffer(Some(config));
+        let notification = Notification::decode(message.clone().into()).unwrap();
+        let expected = Notification {
+            state: PeerState::Leading,
+            leader: ServerId(3),
+            zxid: Zxid::ZERO,
+            round: 1,
+            peer_epoch: 1,
+            version: 2,
+            config: Bytes::from_static(config),
+        };
+        assert_eq!(notification, expected);
+        let mut again = Vec::new();
+        notification.encode(&mut again);
+        assert_eq!(again, message);
+    }
+
+    #[test]
+    fn older_forms_are_read_as_upstream_reads_them() {
+        let oldest = "00000000 0000000000000003 0000000500000007 0000000000000009";
+        let read = |text: &str| {
+            decode(text).map(|message| (message.peer_epoch, message.version, message.config.len()))
+        };
+        assert_eq!(read(oldest), Some((5, 0, 0)));
+        assert_eq!(read(&oldest[..oldest.len() - 2]), None);
+        let with_epoch = alloc::format!("{oldest} 0000000000000004");
+        assert_eq!(read(&with_epoch), None, "36 bytes: Java reads past their end");
+        assert_eq!(read(&alloc::format!("{with_epoch} 00000001")), Some((4, 0, 0)));
+        assert_eq!(read(&alloc::format!("{with_epoch} 00000001 00")), Some((4, 1, 0)));
+    }
+
+    #[test]
+    fn what_upstream_drops_is_dropped() {
+        assert_eq!(decode(&HEAD.replacen("00000002", "00000004", 1)), None);
+        for config in ["", "00", "ffffffff", "00000002 61", "7fffffff"] {
+            assert_eq!(decode(&alloc::format!("{HEAD} {config} ")), None, "{config}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes: Vec<u8>) {
+            let _ = Notification::decode(bytes.into());
+        }
+    }
+}

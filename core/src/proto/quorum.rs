@@ -11,6 +11,8 @@ use crate::txn::Entry;
 use super::{Id, Request};
 
 mod packet;
+#[cfg(test)]
+mod tests;
 
 pub use packet::PacketError;
 

@@ -1,19 +1,40 @@
-//! The znodes. Knows transactions, never requests. Only [`apply`] changes them.
+//! The znodes. Knows transactions, never requests. Only [`apply`] changes them, and a snapshot that
+//! is being loaded.
+//!
+//! Znodes lie in chunks that clones share ([`slab`]), children and indexes in leaves that clones
+//! share ([`names`]); the first change after a clone copies one chunk or leaf. So a [`Database`] is
+//! cheap to clone, and a clone is a snapshot of an exact zxid that stops nobody. A path is looked up
+//! name by name: an index by whole paths would be one more thing to share.
+//!
+//! The digest, the counts and the indexes are kept up to date by each change ([`edit`]).
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{SessionId, Zxid};
-use crate::proto::{Acl, ErrorCode, Stat, StatPersisted};
-use crate::txn::Txn;
+use crate::proto::{Acl, ErrorCode, Stat};
 
 pub mod apply;
+mod edit;
+mod load;
+mod names;
+mod node;
 pub mod path;
+mod quota;
+mod slab;
+mod walk;
 
-use alloc::vec::Vec;
-use bytes::Bytes;
+pub use load::LoadError;
+pub use node::{Node, Owner};
+pub use walk::Walk;
+
+use names::Names;
+use node::Znode;
+use slab::{NodeId, Slab};
 
 /// Everything that is replicated (upstream: `ZKDatabase`): the tree and the sessions, up to a zxid.
 /// Cloning costs a reference count for each chunk of znodes.
@@ -25,17 +46,27 @@ pub struct Database {
     pub last_processed: Zxid,
 }
 
-/// The znodes by path.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Tree {}
+impl Database {
+    /// Before the first transaction.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
-/// One znode, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub struct Node<'a> {
-    pub data: Option<&'a Bytes>,
-    pub acl: &'a [Acl],
-    pub stat: &'a StatPersisted,
-    pub num_children: usize,
+/// The znodes by path. The root is `/`, and also the empty path, as in snapshots.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tree {
+    nodes: Slab,
+    root: NodeId,
+    /// Each distinct list, and how many znodes have it.
+    acls: Arc<BTreeMap<Arc<[Acl]>, usize>>,
+    ephemerals: Arc<BTreeMap<SessionId, Names<()>>>,
+    containers_and_ttl: Names<()>,
+    /// Paths that have a quota.
+    quotas: Names<()>,
+    digest: u64,
+    /// Bytes of all paths and data.
+    data_size: u64,
 }
 
 /// What applying did, for replies, watches and counters.
@@ -43,8 +74,13 @@ pub struct Node<'a> {
 pub struct Applied {
     /// One change for each znode touched, in order; feeds [`crate::watch`].
     pub changes: Vec<Change>,
-    /// For each operation of a multi (or for the one transaction): what it came to.
+    /// For each operation of a multi (or for the one transaction): what it came to. In a failed
+    /// multi the operations before the one that failed came to `Err(ErrorCode::OK)`: they were fine
+    /// and did nothing.
     pub results: Vec<Result<(), ErrorCode>>,
+    /// The Stat behind each operation of a multi that set data, for its reply: later ones may have
+    /// changed the znode again, or deleted it.
+    pub stats: Vec<Option<Stat>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,21 +91,76 @@ pub enum Change {
 }
 
 impl Tree {
+    /// `path` must be exact: what a client may write with a slash too many is not here.
     pub fn get(&self, path: &str) -> Option<Node<'_>> {
-        let _ = path;
-        todo!()
+        Some(self.node(self.find(path)?)?.view())
+    }
+
+    /// The names of the children, in order.
+    pub fn children(&self, path: &str) -> Option<impl Iterator<Item = &str>> {
+        let node = self.node(self.find(path)?)?;
+        Some(node.children.iter().map(|(name, _)| &**name))
+    }
+
+    /// The paths of a session's ephemerals, in order.
+    pub fn ephemerals(&self, session: SessionId) -> impl Iterator<Item = &str> {
+        self.ephemerals.get(&session).into_iter().flat_map(Names::iter).map(|(path, ())| &**path)
+    }
+
+    pub fn sessions_with_ephemerals(&self) -> impl Iterator<Item = SessionId> {
+        self.ephemerals.keys().copied()
+    }
+
+    pub fn ephemeral_count(&self) -> usize {
+        self.ephemerals.values().map(Names::len).sum()
+    }
+
+    /// The paths of containers and TTL nodes, in order: those that may go by themselves.
+    pub fn containers_and_ttl(&self) -> impl Iterator<Item = &str> {
+        self.containers_and_ttl.iter().map(|(path, ())| &**path)
+    }
+
+    /// The distinct access control lists, in order: a snapshot has them before the znodes.
+    pub fn acl_lists(&self) -> impl Iterator<Item = &Arc<[Acl]>> {
+        self.acls.keys()
+    }
+
+    /// Upstream's count: it has the root twice, as `/` and as the empty path.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len() + 1
+    }
+
+    /// The sum of the znodes' digests, see [`crate::txn::digest`].
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Upstream's measure: the lengths of all paths and data.
+    pub fn approximate_data_size(&self) -> u64 {
+        self.data_size
+    }
+
+    /// All znodes, parent before child, children in order. The root comes as the empty path.
+    pub fn walk(&self) -> Walk {
+        Walk::from(self.root, "")
+    }
+
+    fn find(&self, path: &str) -> Option<NodeId> {
+        if path.is_empty() || path == "/" {
+            return Some(self.root);
+        }
+        let mut names = path.strip_prefix('/')?.split('/');
+        names.try_fold(self.root, |id, name| self.child(id, name))
+    }
+
+    fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+        self.node(parent)?.children.get(name).copied()
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Znode> {
+        self.nodes.get(id)
     }
 }
-impl Node<'_> {
-    /// The Stat that clients see.
-    pub fn client_stat(&self) -> Stat {
-        todo!()
-    }
-}
-impl Database {
-    /// Applies one transaction; total, deterministic and idempotent over a fuzzy snapshot.
-    pub fn apply(&mut self, txn: &Txn) -> Applied {
-        let _ = txn;
-        todo!()
-    }
-}
+
+#[cfg(test)]
+mod sample_tests;

@@ -14,6 +14,8 @@ use crate::time::WallTime;
 
 pub mod codec;
 pub mod digest;
+#[cfg(test)]
+pub(crate) mod sample_logs;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TxnHeader {
