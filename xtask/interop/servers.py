@@ -98,6 +98,10 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: its connections stand, but nothing comes. `kill` ends it as ever."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def terminate(self, within: float = 15) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
