@@ -13,7 +13,7 @@ use crate::ids::Zxid;
 use crate::jute::DecodeError;
 use crate::proto::{PacketError, QuorumPacket};
 use crate::server::PeerMessage;
-use crate::storage::stream::{StreamDecoder, StreamEncoder};
+use crate::storage::{StreamDecoder, StreamEncoder};
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PeerMisbehaved {

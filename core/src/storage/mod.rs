@@ -39,8 +39,6 @@ use append::{Batch, Tail};
 use epoch_file::EpochFile;
 use overlay::Overlay;
 
-pub mod stream;
-
 /// The two `version-2` directories; they may be the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Dir {
