@@ -59,8 +59,6 @@ mutants! {
     VoteBeforeDurable = "vote_before_durable" => "D-ACK D-MEM";
     /// The vote of a leader that was never established names its new epoch.
     LeaderZxidPremature = "leader_zxid_premature" => "Z-ELEC Z-KEEP";
-    /// A proposal commits on its own acks without waiting for earlier ones.
-    CommitOnOwnQuorum = "commit_on_own_quorum" => "Z-AGR Z-MSG";
     /// The leader commits on its own ack alone.
     CommitWithoutQuorum = "commit_without_quorum" => "Z-QUOR Z-KEEP";
     /// A sync is answered without the commits before it.

@@ -6,4 +6,6 @@
 pub mod client;
 pub mod client_side;
 pub mod election;
+mod frame;
 pub mod learner;
+mod packet_scan;

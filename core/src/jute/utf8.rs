@@ -20,14 +20,14 @@ pub(super) fn decode(bytes: &[u8]) -> String {
             break;
         }
         text.push(char::REPLACEMENT_CHARACTER);
-        let skipped = if is_surrogate(malformed) { 3 } else { chunk.invalid().len() };
+        let skipped = match malformed {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
+            [0xED, 0xA0..=0xBF, ..] => 2,
+            _ => chunk.invalid().len(),
+        };
         rest = &malformed[skipped..];
     }
     text
-}
-
-fn is_surrogate(bytes: &[u8]) -> bool {
-    matches!(bytes, [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..])
 }
 
 #[cfg(test)]
@@ -37,14 +37,15 @@ mod tests {
     #[test]
     fn replaces_what_is_malformed() {
         // The expectations are what `new String(bytes, UTF_8)` of Java 17 gives.
-        let table: [(&[u8], &str); 8] = [
+        let table: [(&[u8], &str); 9] = [
             (b"plain", "plain"),
             ("h\u{e9}\u{1f600}".as_bytes(), "h\u{e9}\u{1f600}"),
             (b"a\xffb", "a\u{fffd}b"),
             (b"a\xe2\x82", "a\u{fffd}"),
             (b"\xe2\x82z", "\u{fffd}z"),
             (b"\xed\xa0\xbd\xed\xb8\x80!", "\u{fffd}\u{fffd}!"),
-            (b"\xed\xa0", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0", "\u{fffd}"),
+            (b"\xed\xa0x", "\u{fffd}x"),
             (b"\xc0\x80", "\u{fffd}\u{fffd}"),
         ];
         for (bytes, expected) in table {

@@ -1,13 +1,35 @@
 //! What each request means: one file per family of opcodes. A write is prepared at the leader (a
 //! request and the state it will meet become a transaction) and answered where its client is
 //! connected; a read is answered from the tree.
+//!
+//! Here is only the dispatch. The tree changes elsewhere ([`crate::tree::apply`]), and watches fire
+//! elsewhere ([`crate::watch`]).
 
-use crate::config::Config;
-use crate::ids::{SessionId, Zxid};
+mod acl;
+mod check;
+mod create;
+mod delete;
+mod draft;
+#[cfg(test)]
+mod model;
+mod multi;
+mod pending;
+mod read;
+mod session;
+mod set_data;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod watches;
+
+pub use pending::Pending;
+pub use watches::watch_of;
+
+use crate::ids::SessionId;
 use crate::proto::{ErrorCode, Id, Request, Response};
-use crate::time::WallTime;
 use crate::tree::{Applied, Database};
-use crate::txn::{Txn, TxnBody, TxnDigest};
+use crate::txn::{Txn, TxnBody};
+use draft::Draft;
 
 /// On whose behalf a request is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -16,71 +38,191 @@ pub struct Caller<'a> {
     pub auth: &'a [Id],
 }
 
-/// What transactions in flight will have done (upstream: `outstandingChanges`): validation sees the
-/// applied state with these laid over it.
-#[derive(Clone, Debug, Default)]
-pub struct Pending {}
+/// Which way a request takes through the ensemble.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// Answered by the server that the client is connected to, from its tree; also what is refused
+    /// without looking at the tree.
+    Read,
+    /// Becomes a transaction at the leader.
+    Write,
+    /// Goes through the leader behind the writes in flight, and leaves no transaction.
+    Sync,
+}
 
-impl Pending {
-    /// Nothing in flight over `database`.
-    pub fn new(database: &Database) -> Self {
-        let _ = database;
-        todo!()
-    }
-    /// Judges a write against what it will meet at `zxid`. A refusal is a transaction too
-    /// ([`TxnBody::Error`]). Its effect is laid over the state for those behind it.
-    pub fn prepare(
-        &mut self,
-        database: &Database,
-        config: &Config,
-        caller: Caller<'_>,
-        request: &Request,
-        zxid: Zxid,
-        time: WallTime,
-    ) -> (TxnBody, TxnDigest) {
-        let _ = (database, config, caller, request, zxid, time);
-        todo!()
-    }
-    /// Will `session` still be open behind everything in flight?
-    pub fn session_open(&self, database: &Database, session: SessionId) -> bool {
-        let _ = (database, session);
-        todo!()
-    }
-    /// `zxid` is applied: what it did is in the tree now.
-    pub fn applied(&mut self, zxid: Zxid) {
-        let _ = zxid;
-        todo!()
+pub fn route(request: &Request) -> Route {
+    match request {
+        Request::Create(_)
+        | Request::Create2(_)
+        | Request::CreateContainer(_)
+        | Request::CreateTtl(_)
+        | Request::Delete { .. }
+        | Request::SetData { .. }
+        | Request::SetAcl { .. }
+        | Request::Multi(_)
+        | Request::CloseSession
+        | Request::CreateSession { .. } => Route::Write,
+        Request::Sync { .. } => Route::Sync,
+        Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::GetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Ping
+        | Request::SetWatches(_)
+        | Request::Auth { .. } => Route::Read,
+        // Departs: ZK 3.9 turns an unreadable write into a transaction under a zxid that is used
+        // already, and the ensemble hangs on it. It needs no transaction to be refused.
+        Request::Check { .. } | Request::Malformed(_) | Request::Unknown(_) => Route::Read,
     }
 }
 
-/// Does this request go through the leader?
+/// Does this request become a transaction at the leader?
 pub fn is_write(request: &Request) -> bool {
-    let _ = request;
-    todo!()
+    route(request) == Route::Write
 }
 
-/// The answer to the write that became `txn`, from the tree right after it was applied.
+/// Judges one request. `Ok` is what it does, already drawn into `draft`; `Err` is what is logged in
+/// its stead.
+// ZK: PrepRequestProcessor.pRequestHelper (3.9)
+fn prepare(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, TxnBody> {
+    match request {
+        Request::Multi(parts) => multi::prepare(draft, parts),
+        Request::CreateSession { timeout_ms } => Ok(session::prepare_create(draft, *timeout_ms)),
+        Request::CloseSession => Ok(session::prepare_close(draft)),
+        // ZOOKEEPER-2623: alone it would be a transaction that upstream's log cannot hold.
+        Request::Check { .. } => Err(TxnBody::Error(ErrorCode::UNIMPLEMENTED)),
+        Request::Create(_)
+        | Request::Create2(_)
+        | Request::CreateContainer(_)
+        | Request::CreateTtl(_)
+        | Request::Delete { .. }
+        | Request::SetData { .. }
+        | Request::SetAcl { .. }
+        | Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::GetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Sync { .. }
+        | Request::Ping
+        | Request::SetWatches(_)
+        | Request::Auth { .. }
+        | Request::Malformed(_)
+        | Request::Unknown(_) => prepare_change(draft, request).map_err(TxnBody::Error),
+    }
+}
+
+/// One change of one znode: a request of its own or a part of a multi.
+// ZK: PrepRequestProcessor.pRequest2Txn (3.9)
+fn prepare_change(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, ErrorCode> {
+    use create::Opcode;
+    match request {
+        Request::Create(create) => create::prepare(draft, Opcode::Create, create),
+        Request::Create2(create) => create::prepare(draft, Opcode::Create2, create),
+        Request::CreateContainer(create) => create::prepare(draft, Opcode::Container, create),
+        Request::CreateTtl(ttl) => {
+            create::prepare(draft, Opcode::Ttl { ttl_ms: ttl.ttl_ms }, &ttl.create)
+        }
+        Request::Delete { path, version } => delete::prepare(draft, path, *version),
+        Request::SetData { path, data, version } => {
+            set_data::prepare(draft, path, data.as_ref(), *version)
+        }
+        Request::SetAcl { path, acl, version } => acl::prepare_set(draft, path, acl, *version),
+        Request::Check { path, version } => check::prepare(draft, path, *version),
+        Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
+        // Only a learner that misbehaves sends these to the leader as writes.
+        Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::GetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Sync { .. }
+        | Request::Ping
+        | Request::Multi(_)
+        | Request::SetWatches(_)
+        | Request::Auth { .. }
+        | Request::CloseSession
+        | Request::CreateSession { .. }
+        | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
+    }
+}
+
+/// The answer to the write that became `txn`, from the tree right after it was applied. Another
+/// server may have prepared it, so nothing that preparing knew is used.
+// ZK: FinalRequestProcessor.processRequest (3.9)
 pub fn reply(
     request: &Request,
     txn: &Txn,
     applied: &Applied,
     database: &Database,
 ) -> Result<Response, ErrorCode> {
-    let _ = (request, txn, applied, database);
-    todo!()
+    if let TxnBody::Error(code) = txn.body {
+        return Err(code);
+    }
+    if let TxnBody::Multi(parts) = &txn.body {
+        return Ok(multi::reply(txn, parts, applied));
+    }
+    if let Some(Err(code)) = applied.results.first() {
+        return Err(*code);
+    }
+    match request {
+        Request::Create(_) => {
+            let (path, _) = create::created(&txn.header, &txn.body).ok_or(UNEXPECTED_TXN)?;
+            Ok(Response::Path(path))
+        }
+        Request::Create2(_) | Request::CreateContainer(_) | Request::CreateTtl(_) => {
+            let (path, stat) = create::created(&txn.header, &txn.body).ok_or(UNEXPECTED_TXN)?;
+            Ok(Response::PathStat { path, stat })
+        }
+        Request::SetData { path, .. } | Request::SetAcl { path, .. } => {
+            let node = database.tree.get(path).ok_or(UNEXPECTED_TXN)?;
+            Ok(Response::Stat(node.client_stat()))
+        }
+        Request::Delete { .. } | Request::CloseSession | Request::CreateSession { .. } => {
+            Ok(Response::Empty)
+        }
+        Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::GetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Sync { .. }
+        | Request::Ping
+        | Request::Check { .. }
+        | Request::Multi(_)
+        | Request::SetWatches(_)
+        | Request::Auth { .. }
+        | Request::Malformed(_)
+        | Request::Unknown(_) => Err(UNEXPECTED_TXN),
+    }
 }
+
+/// The leader made a transaction that does not fit the request: upstream's "any internal exception".
+const UNEXPECTED_TXN: ErrorCode = ErrorCode::MARSHALLING_ERROR;
 
 /// The answer to a read. Watches are the server's to register, see [`watch_of`].
+// ZK: FinalRequestProcessor.processRequest (3.9)
 pub fn read(database: &Database, auth: &[Id], request: &Request) -> Result<Response, ErrorCode> {
-    let _ = (database, auth, request);
-    todo!()
-}
-
-/// The watch that a read asks for, given how it was answered: exists also watches a missing node.
-pub fn watch_of<'a>(
-    request: &'a Request,
-    result: &Result<Response, ErrorCode>,
-) -> Option<(crate::watch::WatchKind, &'a str)> {
-    let _ = (request, result);
-    todo!()
+    match request {
+        Request::Exists { path, .. } => read::exists(database, auth, path),
+        Request::GetData { path, .. } => read::get_data(database, auth, path),
+        Request::GetChildren { path, .. } => read::get_children(database, auth, path),
+        Request::GetChildren2 { path, .. } => read::get_children2(database, auth, path),
+        Request::GetAcl { path } => acl::get(database, auth, path),
+        Request::Sync { path } => Ok(sync::answer(path)),
+        Request::Ping | Request::SetWatches(_) | Request::Auth { .. } => Ok(Response::Empty),
+        Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
+        Request::Check { .. } | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
+        Request::Create(_)
+        | Request::Create2(_)
+        | Request::CreateContainer(_)
+        | Request::CreateTtl(_)
+        | Request::Delete { .. }
+        | Request::SetData { .. }
+        | Request::SetAcl { .. }
+        | Request::Multi(_)
+        | Request::CloseSession
+        | Request::CreateSession { .. } => Err(ErrorCode::UNIMPLEMENTED),
+    }
 }

@@ -10,6 +10,13 @@ use crate::ids::{SessionId, Xid, Zxid};
 
 use super::{Acl, ErrorCode, OpCode, Stat};
 
+mod connect;
+mod four_letter;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
 /// The first frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ConnectRequest {

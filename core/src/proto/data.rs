@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Zxid;
+use crate::jute::{DecodeError, Reader, Write};
 
 /// Who: a scheme and an identity in it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -75,4 +76,117 @@ pub struct StatPersisted {
     pub aversion: i32,
     pub ephemeral_owner: i64,
     pub pzxid: Zxid,
+}
+
+impl Id {
+    /// Bytes that an id takes at least.
+    pub const BYTES_MIN: usize = 8;
+
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_string(&self.scheme);
+        out.put_string(&self.id);
+    }
+    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { scheme: required(from, "scheme")?, id: required(from, "id")? })
+    }
+}
+
+impl Acl {
+    /// Bytes that an entry takes at least.
+    pub const BYTES_MIN: usize = 4 + Id::BYTES_MIN;
+
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i32(self.perms);
+        self.id.encode(out);
+    }
+    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { perms: from.i32()?, id: Id::decode(from)? })
+    }
+    pub fn encode_list(list: &[Self], out: &mut Vec<u8>) {
+        out.put_count(list.len());
+        for acl in list {
+            acl.encode(out);
+        }
+    }
+    /// A null list is read as empty.
+    pub fn decode_list(from: &mut Reader) -> Result<Vec<Self>, DecodeError> {
+        let count = from.count(Self::BYTES_MIN)?;
+        (0..count).map(|_| Self::decode(from)).collect()
+    }
+}
+
+impl Stat {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i64(self.czxid.to_wire());
+        out.put_i64(self.mzxid.to_wire());
+        out.put_i64(self.ctime);
+        out.put_i64(self.mtime);
+        out.put_i32(self.version);
+        out.put_i32(self.cversion);
+        out.put_i32(self.aversion);
+        out.put_i64(self.ephemeral_owner);
+        out.put_i32(self.data_length);
+        out.put_i32(self.num_children);
+        out.put_i64(self.pzxid.to_wire());
+    }
+    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            czxid: Zxid::from_wire(from.i64()?),
+            mzxid: Zxid::from_wire(from.i64()?),
+            ctime: from.i64()?,
+            mtime: from.i64()?,
+            version: from.i32()?,
+            cversion: from.i32()?,
+            aversion: from.i32()?,
+            ephemeral_owner: from.i64()?,
+            data_length: from.i32()?,
+            num_children: from.i32()?,
+            pzxid: Zxid::from_wire(from.i64()?),
+        })
+    }
+}
+
+impl StatPersisted {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i64(self.czxid.to_wire());
+        out.put_i64(self.mzxid.to_wire());
+        out.put_i64(self.ctime);
+        out.put_i64(self.mtime);
+        out.put_i32(self.version);
+        out.put_i32(self.cversion);
+        out.put_i32(self.aversion);
+        out.put_i64(self.ephemeral_owner);
+        out.put_i64(self.pzxid.to_wire());
+    }
+    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            czxid: Zxid::from_wire(from.i64()?),
+            mzxid: Zxid::from_wire(from.i64()?),
+            ctime: from.i64()?,
+            mtime: from.i64()?,
+            version: from.i32()?,
+            cversion: from.i32()?,
+            aversion: from.i32()?,
+            ephemeral_owner: from.i64()?,
+            pzxid: Zxid::from_wire(from.i64()?),
+        })
+    }
+}
+
+/// A string that may not be null.
+pub(super) fn required(from: &mut Reader, what: &'static str) -> Result<String, DecodeError> {
+    from.string()?.ok_or(DecodeError::Null { what })
+}
+
+/// A vector of strings; a null vector is read as empty, a null string is an error.
+pub(super) fn strings(from: &mut Reader, what: &'static str) -> Result<Vec<String>, DecodeError> {
+    let count = from.count(4)?;
+    (0..count).map(|_| required(from, what)).collect()
+}
+
+pub(super) fn put_strings(list: &[String], out: &mut Vec<u8>) {
+    out.put_count(list.len());
+    for text in list {
+        out.put_string(text);
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Types and their codecs live side by side. Meaning does not live here: see [`crate::ops`].
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod client;
 pub mod data;
 pub mod election;

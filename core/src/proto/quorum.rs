@@ -10,6 +10,12 @@ use crate::txn::Entry;
 
 use super::{Id, Request};
 
+mod packet;
+#[cfg(test)]
+mod tests;
+
+pub use packet::PacketError;
+
 /// What FOLLOWERINFO and OBSERVERINFO carry.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LearnerInfo {

@@ -1,38 +1,508 @@
-//! One server: typed events in, typed actions out.
+//! One server: typed events in, typed actions out. Routes to the role, holds no rules.
+//!
+//! ```text
+//!   Settling --log durable--> Looking --elected--> Following --UPTODATE--> (serves)
+//!      ^                         \------------> Leading --established--> (serves)
+//!      \------------------- term over ---------------/
+//! ```
 
 mod api;
+pub(crate) mod cx;
+mod four_letter;
+pub(crate) mod links;
+mod order;
+mod stats;
 
 pub use api::*;
 
+use alloc::format;
+use alloc::string::String;
+
 use crate::config::Config;
+use crate::ids::{ConnId, Epoch, LinkId, ServerId};
+use crate::mutant::Mutant;
+use crate::proto::{
+    ClientMessage, ClientRequest, Forwarded, Notification, PeerState, QuorumPacket, Request,
+};
+use crate::session::SessionIds;
 use crate::time::{Instant, Now};
+use crate::tree::Database;
+use crate::zab::broadcast::{Origin, Syncer};
+use crate::zab::election::{Decision, Election, Settled};
+use crate::zab::follower::{Following, Heard};
+use crate::zab::leader::{Asked, Leading, StepDown};
+
+use cx::Cx;
+use links::Links;
+use order::{Order, Submission};
 
 #[derive(Clone, Debug)]
 pub struct Server {
-    config: Config,
+    cx: Cx,
+    links: Links,
+    order: Order,
+    role: Role,
+    /// Election's logical clock; grows over the life of the process.
+    round: i64,
+    /// Sizes in bytes of proposals made here: last, least, most.
+    proposals: Option<(usize, usize, usize)>,
+}
+
+#[derive(Clone, Debug)]
+enum Role {
+    /// Between terms: everything logged must be durable before a vote may mention it.
+    Settling {
+        until: Ticket,
+    },
+    Looking(Election),
+    Following(Following, Settled),
+    Leading(Leading, Settled),
 }
 
 impl Server {
-    /// A server that starts on what its disk held.
+    /// A server that starts on what its disk held. The seed is in `config`.
     pub fn new(config: Config, recovered: Recovered, now: Now) -> Self {
-        let _ = (recovered, now);
-        Self { config }
+        let mut ids = SessionIds::start(&config, now.wall);
+        let logged = recovered.window.iter().map(|entry| entry.txn.header.session);
+        for session in recovered.database.sessions.keys().copied().chain(logged) {
+            // The clock may have gone back since.
+            ids.observe(session);
+        }
+        let order = Order::new(ids, config.seed);
+        let role = Role::Settling { until: Ticket(0) };
+        let cx = Cx::new(config, recovered, now);
+        let links = Links::default();
+        let mut server = Self { cx, links, order, role, round: 0, proposals: None };
+        server.carry_on();
+        server
     }
+
     /// Total: a liar's message is an event too.
     pub fn handle(&mut self, now: Now, event: Event) {
-        let _ = (now, event, &self.config);
-        todo!()
+        self.cx.now = now;
+        match event {
+            Event::Wake => {}
+            Event::LinkUp { link, port: Port::Election, peer, dialled } => {
+                if let Some(peer) = peer {
+                    self.links.on_election_up(link, peer, dialled, &mut self.cx);
+                }
+            }
+            Event::LinkUp { link, port: Port::Quorum, peer: _, dialled } => {
+                self.on_quorum_up(link, dialled);
+            }
+            Event::Peer { link, message } => self.on_peer(link, message),
+            Event::LinkDown { link } => self.on_link_down(link),
+            Event::DialFailed { to, port: Port::Election } => {
+                self.links.on_election_dial_failed(to);
+            }
+            Event::DialFailed { to, port: Port::Quorum } => {
+                if let Role::Following(following, _) = &mut self.role {
+                    if following.leader == to {
+                        following.on_dial_failed(&self.cx);
+                    }
+                }
+            }
+            Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
+            Event::Client { conn, request } => self.on_client(conn, request),
+            Event::ConnGone { conn } => self.order.forget(conn),
+            event @ (Event::Durable { .. }
+            | Event::Truncated { .. }
+            | Event::SnapshotTaken { .. }
+            | Event::StoreFailed { .. }) => self.cx.on_storage(event),
+        }
+        self.carry_on();
     }
+
     /// What to do next; first in, first out. Drain whenever you like.
     pub fn poll(&mut self) -> Option<Action> {
-        todo!()
+        self.cx.pop()
     }
+
     /// When to call again even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        todo!()
+        match &self.role {
+            Role::Settling { .. } => None,
+            Role::Looking(election) => Some(election.deadline()),
+            Role::Following(following, _) => Some(following.deadline(&self.cx)),
+            Role::Leading(leading, _) => Some(leading.deadline(&self.cx)),
+        }
     }
+
     /// The applied state, for checkers that compare replicas and for tools.
-    pub fn database(&self) -> &crate::tree::Database {
-        todo!()
+    pub fn database(&self) -> &Database {
+        &self.cx.database
+    }
+
+    /// Upstream's word for `Mode:`.
+    pub fn mode(&self) -> &'static str {
+        match &self.role {
+            Role::Leading(..) if self.cx.config.ensemble.is_alone() => "standalone",
+            Role::Leading(..) => "leader",
+            Role::Following(..) => "follower",
+            Role::Looking(_) | Role::Settling { .. } => "looking",
+        }
+    }
+    /// Are clients served?
+    pub fn is_serving(&self) -> bool {
+        self.cx.serving.is_some()
+    }
+
+    // ---- peers ----
+
+    fn on_quorum_up(&mut self, link: LinkId, dialled: bool) {
+        let cx = &mut self.cx;
+        match &mut self.role {
+            Role::Following(following, _) if dialled => following.on_link_up(link, cx),
+            Role::Leading(leading, _) if !dialled => leading.on_link_up(link, cx),
+            Role::Looking(_) | Role::Settling { .. } if !dialled => self.links.park(link, cx),
+            Role::Looking(_) | Role::Settling { .. } | Role::Following(..) | Role::Leading(..) => {
+                cx.close_link(link, CloseReason::NotServing);
+            }
+        }
+    }
+
+    fn on_link_down(&mut self, link: LinkId) {
+        if self.links.on_down(link) {
+            return;
+        }
+        match &mut self.role {
+            Role::Following(following, _) if following.link() == Some(link) => {
+                self.end_term("the link to the leader broke");
+            }
+            Role::Leading(leading, _) => leading.on_link_down(link),
+            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {}
+        }
+    }
+
+    fn on_peer(&mut self, link: LinkId, message: PeerMessage) {
+        if let PeerMessage::Election(notification) = &message {
+            if let Some(from) = self.links.election_peer(link) {
+                self.on_notification(from, notification);
+            }
+            return;
+        }
+        let outcome = match &mut self.role {
+            Role::Following(following, _) if following.link() == Some(link) => {
+                match following.on_message(message, &mut self.cx) {
+                    Ok(heard) => {
+                        self.on_heard(heard);
+                        Ok(())
+                    }
+                    Err(why) => Err(format!("{why}")),
+                }
+            }
+            Role::Leading(leading, _) if leading.has_link(link) => {
+                match leading.on_message(link, message, &mut self.cx) {
+                    Ok(Asked::Nothing) => Ok(()),
+                    Ok(Asked::Request { from, forwarded }) => {
+                        self.on_forwarded(from, forwarded).map_err(|why| format!("{why}"))
+                    }
+                    Err(why) => Err(format!("{why}")),
+                }
+            }
+            Role::Looking(_) | Role::Settling { .. } => {
+                if let PeerMessage::Quorum(packet) = message {
+                    self.links.park_packet(link, packet, &mut self.cx);
+                }
+                Ok(())
+            }
+            Role::Following(..) | Role::Leading(..) => Ok(()),
+        };
+        if let Err(why) = outcome {
+            self.end_term(&why);
+        }
+    }
+
+    fn on_notification(&mut self, from: ServerId, notification: &Notification) {
+        let (cx, links) = (&mut self.cx, &mut self.links);
+        match &mut self.role {
+            Role::Looking(election) => {
+                let decision = election.on_notification(from, notification, cx, links);
+                self.decide(decision);
+            }
+            Role::Following(_, settled) | Role::Leading(_, settled) => {
+                if notification.state == PeerState::Looking {
+                    let answer = settled.notification(cx);
+                    links.notify(from, answer, cx);
+                }
+            }
+            Role::Settling { .. } => {}
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Serve(epoch) => self.serve(epoch),
+            Heard::Synced(conn) => self.order.on_synced(conn, &mut self.cx),
+            Heard::Revalidated { session, valid } => {
+                self.order.on_revalidated(session, valid, &mut self.cx);
+            }
+        }
+    }
+
+    fn on_forwarded(&mut self, from: ServerId, forwarded: Forwarded) -> Result<(), StepDown> {
+        let Role::Leading(leading, _) = &mut self.role else { return Ok(()) };
+        let Some((broadcast, learners)) = leading.broadcasting() else { return Ok(()) };
+        if let Request::Sync { .. } = forwarded.request {
+            broadcast.on_sync(Syncer::Learner(from), learners, &mut self.cx);
+            return Ok(());
+        }
+        let origin = Origin::Learner(from);
+        let size = broadcast.propose(origin, &forwarded, learners, &mut self.cx)?;
+        self.proposed(size);
+        Ok(())
+    }
+
+    // ---- clients ----
+
+    fn on_client(&mut self, conn: ConnId, request: ClientRequest) {
+        match request {
+            ClientRequest::Connect(connect) => self.order.on_connect(conn, connect, &mut self.cx),
+            ClientRequest::Request { xid, request } => {
+                self.order.on_request(conn, xid, request, &mut self.cx);
+            }
+            ClientRequest::FourLetterWord(word) => {
+                let text = four_letter::answer(self, word);
+                self.order.forget(conn);
+                self.cx.push(Action::Reply { conn, message: ClientMessage::Text(text) });
+                self.cx.push(Action::CloseConn { conn, why: CloseReason::Done });
+            }
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) -> Result<(), StepDown> {
+        let cx = &mut self.cx;
+        match &mut self.role {
+            Role::Following(following, _) => match submission {
+                Submission::Write(forwarded) => following.forward(forwarded, cx),
+                Submission::Sync { conn, request } => following.forward_sync(conn, request, cx),
+                Submission::Revalidate { session, timeout_ms } => {
+                    following.revalidate(session, timeout_ms, cx);
+                }
+                Submission::Touch { session, timeout_ms } => following.touch(session, timeout_ms),
+            },
+            Role::Leading(leading, _) => {
+                let Some((broadcast, learners)) = leading.broadcasting() else { return Ok(()) };
+                match submission {
+                    Submission::Write(forwarded) => {
+                        let size = broadcast.propose(Origin::Here, &forwarded, learners, cx)?;
+                        self.proposed(size);
+                    }
+                    Submission::Sync { conn, .. } => {
+                        broadcast.on_sync(Syncer::Here(conn), learners, cx);
+                    }
+                    Submission::Revalidate { session, timeout_ms } => {
+                        let valid = broadcast.revalidate(session, timeout_ms, Origin::Here, cx);
+                        self.order.on_revalidated(session, valid, cx);
+                    }
+                    Submission::Touch { session, timeout_ms } => {
+                        broadcast.touch(session, timeout_ms, cx);
+                    }
+                }
+            }
+            Role::Looking(_) | Role::Settling { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn proposed(&mut self, size: usize) {
+        let (least, most) = self.proposals.map_or((size, size), |(_, l, m)| (l, m));
+        self.proposals = Some((size, least.min(size), most.max(size)));
+    }
+
+    // ---- after every event ----
+
+    /// Whatever the event made possible: time that is up, acknowledgements, phases that are
+    /// complete, deliveries, requests on their way.
+    fn carry_on(&mut self) {
+        if let Err(why) = self.wake() {
+            self.end_term(&why);
+        }
+        if let Err(why) = self.advance() {
+            self.end_term(&format!("{why}"));
+        }
+        // A term that ended may settle, and a lone server is elected, at once.
+        self.begin_term();
+        self.cx.snapshot_if_due();
+    }
+
+    fn wake(&mut self) -> Result<(), String> {
+        match &mut self.role {
+            Role::Settling { .. } => {}
+            Role::Looking(election) => {
+                if election.deadline() <= self.cx.now.mono {
+                    let decision = election.on_wake(&mut self.cx, &mut self.links);
+                    self.decide(decision);
+                }
+            }
+            Role::Following(following, _) => {
+                following.on_wake(&mut self.cx).map_err(|why| format!("{why}"))?;
+            }
+            Role::Leading(leading, _) => {
+                leading.on_wake(&mut self.cx).map_err(|why| format!("{why}"))?;
+                if let Some((broadcast, learners)) = leading.broadcasting() {
+                    broadcast.expire(learners, &mut self.cx).map_err(|why| format!("{why}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<(), StepDown> {
+        loop {
+            match &mut self.role {
+                Role::Following(following, _) => following.acknowledge(&mut self.cx),
+                Role::Leading(leading, settled) => {
+                    if leading.advance(&mut self.cx) {
+                        let epoch = leading.broadcast().map(|b| b.epoch());
+                        if let Some(epoch) = epoch {
+                            settled.vote.epoch = i64::from(epoch.0);
+                            self.serve(epoch);
+                        }
+                    }
+                }
+                Role::Looking(_) | Role::Settling { .. } => {}
+            }
+            self.deliver();
+            self.answer_syncs();
+            let Some(submission) = self.order.take_submission() else { return Ok(()) };
+            self.submit(submission)?;
+            while let Some(submission) = self.order.take_submission() {
+                self.submit(submission)?;
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some((entry, applied)) = self.cx.deliver_next() {
+            if let Role::Leading(leading, _) = &mut self.role {
+                if let Some(broadcast) = leading.broadcast() {
+                    let header = &entry.txn.header;
+                    broadcast.on_delivered(header.zxid, &entry.txn.body, header.session);
+                }
+            }
+            if self.cx.serving.is_some() {
+                self.cx.note(Note::Delivered { zxid: entry.zxid() });
+                self.order.on_delivered(&entry, &applied, &mut self.cx);
+            }
+        }
+    }
+
+    fn answer_syncs(&mut self) {
+        loop {
+            let Role::Leading(leading, _) = &mut self.role else { return };
+            let Some((broadcast, learners)) = leading.broadcasting() else { return };
+            match broadcast.next_synced(learners, &self.cx) {
+                None => return,
+                Some(Syncer::Here(conn)) => self.order.on_synced(conn, &mut self.cx),
+                Some(Syncer::Learner(id)) => {
+                    let link =
+                        learners.iter().find(|(_, l)| l.id == Some(id)).map(|(link, _)| *link);
+                    if let Some(link) = link {
+                        self.cx.send(link, QuorumPacket::Sync);
+                    }
+                }
+            }
+        }
+    }
+
+    // ---- terms ----
+
+    fn serve(&mut self, epoch: Epoch) {
+        if let Role::Following(_, settled) | Role::Leading(_, settled) = &mut self.role {
+            // Peers that restart now must find all of us in the same epoch.
+            // ZK: QuorumPeer.updateElectionVote (3.9)
+            settled.vote.epoch = i64::from(epoch.0);
+        }
+        self.cx.serving = Some(epoch);
+    }
+
+    /// Out of any role: nobody is served, what is logged becomes the state, and when it is durable
+    /// the next election begins.
+    fn end_term(&mut self, why: &str) {
+        self.order.stop_serving(&mut self.cx);
+        match &mut self.role {
+            Role::Following(following, _) => {
+                if let Some(link) = following.link() {
+                    self.cx.close_link(link, CloseReason::TermOver);
+                }
+            }
+            Role::Leading(leading, _) => leading.close(&mut self.cx),
+            Role::Looking(_) | Role::Settling { .. } => {}
+        }
+        self.cx.note(Note::Refused(format!("{}: {why}", self.mode())));
+        self.cx.note(Note::Role(RoleName::Looking));
+        self.cx.deliver_logged();
+        self.role = Role::Settling { until: self.cx.last_ticket() };
+        self.begin_term();
+    }
+
+    /// Enters the election as soon as everything logged is durable.
+    fn begin_term(&mut self) {
+        let Role::Settling { until } = self.role else { return };
+        if !self.cx.is_durable(until) && !self.cx.config.planted(Mutant::VoteBeforeDurable) {
+            return;
+        }
+        if self.cx.is_truncating() {
+            return;
+        }
+        self.cx.deliver_logged();
+        let mut election = Election::enter(self.round, &mut self.cx, &mut self.links);
+        let decision = election.decided_at_once(&self.cx);
+        self.round = election.round();
+        self.role = Role::Looking(election);
+        self.decide(decision);
+    }
+
+    fn decide(&mut self, decision: Option<Decision>) {
+        let Role::Looking(election) = &self.role else { return };
+        self.round = election.round();
+        let Some(Decision { settled }) = decision else { return };
+        self.round = settled.round;
+        let leader = settled.vote.leader;
+        if settled.state == PeerState::Leading {
+            self.cx.note(Note::Role(RoleName::Leading));
+            let parked = self.links.take_parked();
+            match Leading::enter(parked, &mut self.cx) {
+                Ok(leading) => {
+                    self.role = Role::Leading(leading, settled);
+                    if let Err(why) = self.advance() {
+                        self.end_term(&format!("{why}"));
+                    }
+                }
+                Err(why) => self.end_term(&format!("{why}")),
+            }
+        } else {
+            self.cx.note(Note::Role(RoleName::Following));
+            self.links.refuse_parked(&mut self.cx);
+            self.role = Role::Following(Following::enter(leader, &mut self.cx), settled);
+        }
+    }
+
+    // ---- for four-letter words ----
+
+    fn peer_state(&self) -> &'static str {
+        match &self.role {
+            Role::Leading(..) => "leading",
+            Role::Following(..) => "following",
+            Role::Looking(_) | Role::Settling { .. } => "looking",
+        }
+    }
+    fn learners(&self) -> Option<(usize, usize)> {
+        match &self.role {
+            Role::Leading(leading, _) if !self.cx.config.ensemble.is_alone() => {
+                Some((leading.learners(), leading.synced_followers()))
+            }
+            Role::Leading(..) | Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {
+                None
+            }
+        }
+    }
+    fn proposal_sizes(&self) -> String {
+        match self.proposals {
+            None => "-1/-1/-1".into(),
+            Some((last, least, most)) => format!("{last}/{least}/{most}"),
+        }
     }
 }

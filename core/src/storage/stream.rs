@@ -55,7 +55,7 @@ impl StreamEncoder {
 }
 
 /// Reads what stands behind a SNAP packet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StreamDecoder {
     body: BodyDecoder,
     /// What came behind the znodes so far.
@@ -187,7 +187,7 @@ pub(crate) fn dangling_acl() -> Arc<[Acl]> {
 }
 
 /// Reads everything up to the "/" behind the znodes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BodyDecoder {
     record_max: usize,
     /// The beginning of a record whose end has not come.

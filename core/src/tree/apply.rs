@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::{Applied, Change, Database, Owner, Tree, path};
 use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
-use crate::proto::{Acl, ErrorCode, StatPersisted};
+use crate::proto::{Acl, ErrorCode, Stat, StatPersisted};
 use crate::time::WallTime;
 use crate::txn::{CreateTxn, Txn, TxnBody};
 
@@ -37,15 +37,16 @@ impl Database {
             time: header.time,
             mutant,
             changes: Vec::new(),
+            stats: Vec::new(),
         };
         let results = match &txn.body {
             TxnBody::Multi(subs) => step.multi(subs),
             body => [step.single(body)].into(),
         };
-        let changes = step.changes;
+        let (changes, stats) = (step.changes, step.stats);
         // Only now, so that a snapshot never claims a part of a transaction.
         self.last_processed = self.last_processed.max(header.zxid);
-        Applied { changes, results }
+        Applied { changes, results, stats }
     }
 }
 
@@ -58,6 +59,7 @@ struct Step<'a> {
     time: WallTime,
     mutant: Option<Mutant>,
     changes: Vec<Change>,
+    stats: Vec<Option<Stat>>,
 }
 
 /// What the four kinds of creation have in common.
@@ -117,10 +119,12 @@ impl Step<'_> {
     /// All of it, or nothing: preparation marks a multi that failed by an error among its parts.
     fn multi(&mut self, subs: &[TxnBody]) -> Vec<Result> {
         let Some(failed) = subs.iter().position(|sub| matches!(sub, TxnBody::Error(_))) else {
-            return subs.iter().map(|sub| self.single(sub)).collect();
+            return subs.iter().map(|sub| self.part(sub)).collect();
         };
         if self.planted(Mutant::MultiKeepsPrefix) {
-            subs[..failed].iter().for_each(|sub| drop(self.single(sub)));
+            for sub in &subs[..failed] {
+                let _ = self.single(sub);
+            }
         }
         let came_to = |(index, sub): (usize, &TxnBody)| match sub {
             TxnBody::Error(code) => Err(*code),
@@ -128,6 +132,16 @@ impl Step<'_> {
             _ => Err(ErrorCode::RUNTIME_INCONSISTENCY),
         };
         subs.iter().enumerate().map(came_to).collect()
+    }
+
+    /// One operation of a multi: the reply wants the Stat as it is now.
+    fn part(&mut self, sub: &TxnBody) -> Result {
+        let result = self.single(sub);
+        self.stats.push(match sub {
+            TxnBody::SetData { path, .. } => self.tree.get(path).map(|node| node.client_stat()),
+            _ => None,
+        });
+        result
     }
 
     // ZK: DataTree.createNode (3.9)

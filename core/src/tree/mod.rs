@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{SessionId, Zxid};
-use crate::proto::{Acl, ErrorCode};
+use crate::proto::{Acl, ErrorCode, Stat};
 
 pub mod apply;
 mod edit;
@@ -78,6 +78,9 @@ pub struct Applied {
     /// multi the operations before the one that failed came to `Err(ErrorCode::OK)`: they were fine
     /// and did nothing.
     pub results: Vec<Result<(), ErrorCode>>,
+    /// The Stat behind each operation of a multi that set data, for its reply: later ones may have
+    /// changed the znode again, or deleted it.
+    pub stats: Vec<Option<Stat>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

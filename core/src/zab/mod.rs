@@ -1,1 +1,44 @@
-//! Under construction.
+//! ZAB, ZooKeeper's atomic broadcast, in its four phases:
+//!
+//! | phase | file | leader | follower |
+//! |---|---|---|---|
+//! | 0 election | [`election`] | votes | votes |
+//! | 1 discovery | [`discovery`] | LEADERINFO | FOLLOWERINFO, ACKEPOCH |
+//! | 2 synchronization | [`synchronization`], [`catch_up`] | DIFF, TRUNC, SNAP, NEWLEADER, UPTODATE | ACK |
+//! | 3 broadcast | [`broadcast`] | PROPOSAL, COMMIT | ACK |
+//!
+//! [`leader`] and [`follower`] carry a server through a term and call the steps; [`learner_link`] is
+//! what a leader knows of one learner; [`history`] is the log with its four marks; [`quorum`] answers
+//! who is enough. Nothing in here knows what a transaction means.
+
+pub(crate) mod broadcast;
+pub mod catch_up;
+pub mod discovery;
+pub mod election;
+pub mod follower;
+pub mod history;
+pub mod leader;
+pub(crate) mod learner_link;
+pub mod quorum;
+pub mod synchronization;
+
+use crate::ids::{Epoch, Zxid};
+
+/// What a peer did wrong. It costs the peer its link (and a follower its term), never the process.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PeerMisbehaved {
+    #[error("{what} is not expected in {phase}")]
+    Unexpected { what: &'static str, phase: &'static str },
+    #[error("epoch {sent} offered, {accepted} is accepted already")]
+    EpochWentBack { sent: Epoch, accepted: Epoch },
+    #[error("epoch {sent}, agreed was {agreed}")]
+    WrongEpoch { sent: Epoch, agreed: Epoch },
+    #[error("proposal {zxid} does not follow {last}")]
+    Gap { zxid: Zxid, last: Zxid },
+    #[error("commit of {zxid}, the log ends at {logged}")]
+    CommitBeyondLog { zxid: Zxid, logged: Zxid },
+    #[error("TRUNC to {to}, the log ends at {logged}")]
+    TruncBeyondLog { to: Zxid, logged: Zxid },
+    #[error("nothing heard within the limit")]
+    Silent,
+}

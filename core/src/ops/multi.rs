@@ -1,0 +1,142 @@
+//! multi: all of its parts or none, in one transaction.
+
+use alloc::vec::Vec;
+
+use super::create::created;
+use super::draft::Draft;
+use super::{UNEXPECTED_TXN, prepare_change};
+use crate::proto::{
+    CreateRequest, CreateTtlRequest, ErrorCode, MultiResult, Request, Response, create_flags,
+};
+use crate::tree::Applied;
+use crate::txn::{Txn, TxnBody};
+
+/// Each part is judged over what the earlier ones drew into `draft`. After the first refusal nothing
+/// is judged any more, and the caller drops the draft: that is the whole rollback.
+// ZK: PrepRequestProcessor.pRequestHelper (3.9): case multi
+pub(super) fn prepare(draft: &mut Draft<'_>, parts: &[Request]) -> Result<TxnBody, TxnBody> {
+    if !parts.iter().all(may_be_part) {
+        return Err(TxnBody::Error(ErrorCode::MARSHALLING_ERROR));
+    }
+    let mut bodies = Vec::with_capacity(parts.len());
+    for part in parts {
+        match prepare_part(draft, part) {
+            Ok(body) => bodies.push(body),
+            Err(code) => {
+                bodies.push(TxnBody::Error(code));
+                bodies.resize(parts.len(), TxnBody::Error(ErrorCode::RUNTIME_INCONSISTENCY));
+                return Err(TxnBody::Multi(bodies));
+            }
+        }
+    }
+    Ok(TxnBody::Multi(bodies))
+}
+
+/// In a multi, and only there, the flags of a plain create can make it another opcode.
+// ZK: Op.Create.getOpcode (3.9)
+fn prepare_part(draft: &mut Draft<'_>, part: &Request) -> Result<TxnBody, ErrorCode> {
+    match part {
+        Request::Create(create) | Request::Create2(create) => match by_flags(create) {
+            Some(other) => prepare_change(draft, &other),
+            None => prepare_change(draft, part),
+        },
+        Request::CreateContainer(_)
+        | Request::CreateTtl(_)
+        | Request::Delete { .. }
+        | Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::SetData { .. }
+        | Request::GetAcl { .. }
+        | Request::SetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Sync { .. }
+        | Request::Ping
+        | Request::Check { .. }
+        | Request::Multi(_)
+        | Request::SetWatches(_)
+        | Request::Auth { .. }
+        | Request::CloseSession
+        | Request::CreateSession { .. }
+        | Request::Malformed(_)
+        | Request::Unknown(_) => prepare_change(draft, part),
+    }
+}
+
+fn by_flags(create: &CreateRequest) -> Option<Request> {
+    match create.flags {
+        create_flags::CONTAINER => Some(Request::CreateContainer(create.clone())),
+        create_flags::TTL | create_flags::TTL_SEQUENTIAL => {
+            Some(Request::CreateTtl(CreateTtlRequest { create: create.clone(), ttl_ms: -1 }))
+        }
+        _ => None,
+    }
+}
+
+// ZK: MultiOperationRecord.deserialize (3.9)
+fn may_be_part(request: &Request) -> bool {
+    match request {
+        Request::Create(_)
+        | Request::Create2(_)
+        | Request::CreateContainer(_)
+        | Request::CreateTtl(_)
+        | Request::Delete { .. }
+        | Request::SetData { .. }
+        | Request::Check { .. } => true,
+        Request::Exists { .. }
+        | Request::GetData { .. }
+        | Request::GetAcl { .. }
+        | Request::SetAcl { .. }
+        | Request::GetChildren { .. }
+        | Request::GetChildren2 { .. }
+        | Request::Sync { .. }
+        | Request::Ping
+        | Request::Multi(_)
+        | Request::SetWatches(_)
+        | Request::Auth { .. }
+        | Request::CloseSession
+        | Request::CreateSession { .. }
+        | Request::Malformed(_)
+        | Request::Unknown(_) => false,
+    }
+}
+
+/// One result for each part. The reply's header says OK also for a multi that failed: there the
+/// parts before the one that was refused have the error 0, those behind it RuntimeInconsistency.
+// ZK: DataTree.processTxn (3.9): case multi; FinalRequestProcessor.processRequest
+pub(super) fn reply(txn: &Txn, parts: &[TxnBody], applied: &Applied) -> Response {
+    let refused = parts.iter().any(|part| matches!(part, TxnBody::Error(_)));
+    let results = parts.iter().enumerate().map(|(i, part)| match (part, applied.results.get(i)) {
+        (TxnBody::Error(code), _) => MultiResult::Error(*code),
+        _ if refused => MultiResult::Error(ErrorCode::OK),
+        (_, Some(Err(code))) => MultiResult::Error(*code),
+        (_, Some(Ok(()))) => done(txn, part, applied, i),
+        (_, None) => MultiResult::Error(UNEXPECTED_TXN),
+    });
+    Response::Multi(results.collect())
+}
+
+fn done(txn: &Txn, part: &TxnBody, applied: &Applied, index: usize) -> MultiResult {
+    match part {
+        TxnBody::Create(create) => MultiResult::Create { path: create.path.clone() },
+        TxnBody::Create2(_) | TxnBody::CreateContainer(_) | TxnBody::CreateTtl(_) => {
+            match created(&txn.header, part) {
+                Some((path, stat)) => MultiResult::Create2 { path, stat },
+                None => MultiResult::Error(UNEXPECTED_TXN),
+            }
+        }
+        TxnBody::Delete { .. } => MultiResult::Delete,
+        TxnBody::SetData { .. } => match applied.stats.get(index) {
+            Some(Some(stat)) => MultiResult::SetData { stat: *stat },
+            Some(None) | None => MultiResult::Error(UNEXPECTED_TXN),
+        },
+        TxnBody::Check { .. } => MultiResult::Check,
+        TxnBody::Error(code) => MultiResult::Error(*code),
+        TxnBody::CreateSession { .. }
+        | TxnBody::CloseSession { .. }
+        | TxnBody::SetAcl { .. }
+        | TxnBody::Multi(_)
+        | TxnBody::Reconfig { .. }
+        | TxnBody::DeleteContainer { .. } => MultiResult::Error(UNEXPECTED_TXN),
+    }
+}

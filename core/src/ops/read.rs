@@ -1,0 +1,58 @@
+//! exists, getData, getChildren, getChildren2. Watches are not registered here.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::acl;
+use crate::proto::{ErrorCode, Id, Response, perms};
+use crate::tree::{Database, Node};
+
+pub(super) fn exists(database: &Database, auth: &[Id], path: &str) -> Result<Response, ErrorCode> {
+    // Upstream asks this of exists alone; the other reads just find nothing.
+    // ZK: FinalRequestProcessor.processRequest (3.9): case exists
+    if path.contains('\0') {
+        return Err(ErrorCode::BAD_ARGUMENTS);
+    }
+    let node = readable(database, auth, path)?;
+    Ok(Response::Stat(node.client_stat()))
+}
+
+pub(super) fn get_data(
+    database: &Database,
+    auth: &[Id],
+    path: &str,
+) -> Result<Response, ErrorCode> {
+    let node = readable(database, auth, path)?;
+    Ok(Response::Data { data: node.data.cloned(), stat: node.client_stat() })
+}
+
+pub(super) fn get_children(
+    database: &Database,
+    auth: &[Id],
+    path: &str,
+) -> Result<Response, ErrorCode> {
+    readable(database, auth, path)?;
+    Ok(Response::Children(children(database, path)))
+}
+
+pub(super) fn get_children2(
+    database: &Database,
+    auth: &[Id],
+    path: &str,
+) -> Result<Response, ErrorCode> {
+    let stat = readable(database, auth, path)?.client_stat();
+    Ok(Response::Children2 { children: children(database, path), stat })
+}
+
+/// A missing node is told to everybody, a present one only to who may read it. The empty path is the
+/// root's, too.
+fn readable<'a>(database: &'a Database, auth: &[Id], path: &str) -> Result<Node<'a>, ErrorCode> {
+    let node = database.tree.get(path).ok_or(ErrorCode::NO_NODE)?;
+    acl::check(node.acl, perms::READ, auth)?;
+    Ok(node)
+}
+
+fn children(database: &Database, path: &str) -> Vec<String> {
+    let names = database.tree.children(path);
+    names.into_iter().flatten().map(String::from).collect()
+}

@@ -1,0 +1,48 @@
+//! createSession and closeSession: prepare. Ids, passwords and expiry are in [`crate::session`].
+
+use super::draft::{Draft, encoded_len};
+use crate::mutant::Mutant;
+use crate::proto::ErrorCode;
+use crate::txn::TxnBody;
+
+/// What a closeSession transaction takes beside its paths: header, count, digest.
+const CLOSE_TXN_FIXED: usize = 32 + 4 + 12;
+
+/// A server asks for it on behalf of a connection; there is nothing to check.
+// ZK: PrepRequestProcessor.pRequest2Txn (3.9): case createSession
+pub(super) fn prepare_create(draft: &mut Draft<'_>, timeout_ms: i32) -> TxnBody {
+    draft.set_session(draft.caller.session, true);
+    TxnBody::CreateSession { timeout_ms }
+}
+
+/// The transaction lists what goes with the session: the ephemerals that the tree has, and those in
+/// flight, less what deletions in flight will have removed. A session that is closed already, or
+/// never was, is closed once more and nothing comes of it.
+// ZK: PrepRequestProcessor.pRequest2Txn (3.9): case closeSession
+// Departs: upstream's parents keep counting these children until the close is applied, so that
+// deleting a parent right behind it is refused; and the list has no order.
+pub(super) fn prepare_close(draft: &mut Draft<'_>) -> TxnBody {
+    let session = draft.caller.session;
+    let paths = draft.ephemerals(session);
+    for path in &paths {
+        draft.delete(path);
+    }
+    if !draft.config.planted(Mutant::CloseNotMarkedPending) {
+        draft.set_session(session, false);
+    }
+    TxnBody::CloseSession { paths: Some(paths) }
+}
+
+/// May the caller own one more ephemeral? Refused in time, because its closeSession cannot be: that
+/// transaction must fit in what upstream's servers read, or they stop at it, at every start.
+// JIRA: ZOOKEEPER-4306
+// Departs: ZK lets the session grow until its close brings the ensemble down.
+pub(super) fn admit_ephemeral(draft: &mut Draft<'_>, path: &str) -> Result<(), ErrorCode> {
+    let session = draft.caller.session;
+    let size = draft.close_size(session) + encoded_len(path);
+    if CLOSE_TXN_FIXED + size > draft.config.limits.frame_max {
+        return Err(ErrorCode::QUOTA_EXCEEDED);
+    }
+    draft.set_close_size(session, size);
+    Ok(())
+}

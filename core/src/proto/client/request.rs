@@ -1,0 +1,279 @@
+//! Request bodies by opcode, both ways. A body that cannot be read is a request too
+//! ([`Request::Malformed`]): it is answered in its turn. Bytes behind a body are ignored, as
+//! upstream ignores them.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{CreateRequest, CreateTtlRequest, OpCode, Request, SetWatches, create_flags};
+use crate::ids::Zxid;
+use crate::jute::{DecodeError, Reader, Write};
+use crate::proto::data::{Acl, put_strings, required, strings};
+
+impl Request {
+    /// Reads the body of `opcode`.
+    pub fn decode(opcode: i32, body: Bytes, record_max: usize) -> Self {
+        let Some(known) = OpCode::from_number(opcode) else { return Self::Unknown(opcode) };
+        let mut from = Reader::new(body, record_max);
+        decode_body(known, &mut from).unwrap_or(Self::Malformed(known))
+    }
+
+    /// The number under which it travels.
+    pub fn opcode(&self) -> i32 {
+        let known = match self {
+            Self::Create(_) => OpCode::Create,
+            Self::Create2(_) => OpCode::Create2,
+            Self::CreateContainer(_) => OpCode::CreateContainer,
+            Self::CreateTtl(_) => OpCode::CreateTtl,
+            Self::Delete { .. } => OpCode::Delete,
+            Self::Exists { .. } => OpCode::Exists,
+            Self::GetData { .. } => OpCode::GetData,
+            Self::SetData { .. } => OpCode::SetData,
+            Self::GetAcl { .. } => OpCode::GetAcl,
+            Self::SetAcl { .. } => OpCode::SetAcl,
+            Self::GetChildren { .. } => OpCode::GetChildren,
+            Self::GetChildren2 { .. } => OpCode::GetChildren2,
+            Self::Sync { .. } => OpCode::Sync,
+            Self::Ping => OpCode::Ping,
+            Self::Check { .. } => OpCode::Check,
+            Self::Multi(_) => OpCode::Multi,
+            Self::SetWatches(set) if set.is_plain() => OpCode::SetWatches,
+            Self::SetWatches(_) => OpCode::SetWatches2,
+            Self::Auth { .. } => OpCode::Auth,
+            Self::CloseSession => OpCode::CloseSession,
+            Self::CreateSession { .. } => OpCode::CreateSession,
+            Self::Malformed(opcode) => *opcode,
+            Self::Unknown(number) => return *number,
+        };
+        known.number()
+    }
+
+    /// Appends the body: what stands behind the opcode. What could not be read has none.
+    pub fn encode_body(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Create(create) | Self::Create2(create) | Self::CreateContainer(create) => {
+                create.encode(out);
+            }
+            Self::CreateTtl(CreateTtlRequest { create, ttl_ms }) => {
+                create.encode(out);
+                out.put_i64(*ttl_ms);
+            }
+            Self::Delete { path, version } | Self::Check { path, version } => {
+                out.put_string(path);
+                out.put_i32(*version);
+            }
+            Self::Exists { path, watch }
+            | Self::GetData { path, watch }
+            | Self::GetChildren { path, watch }
+            | Self::GetChildren2 { path, watch } => {
+                out.put_string(path);
+                out.put_bool(*watch);
+            }
+            Self::SetData { path, data, version } => {
+                out.put_string(path);
+                out.put_buffer(data.as_deref());
+                out.put_i32(*version);
+            }
+            Self::GetAcl { path } | Self::Sync { path } => out.put_string(path),
+            Self::SetAcl { path, acl, version } => {
+                out.put_string(path);
+                Acl::encode_list(acl, out);
+                out.put_i32(*version);
+            }
+            Self::Multi(parts) => encode_multi(parts, out),
+            Self::SetWatches(set) => set.encode(out),
+            Self::Auth { scheme, auth } => {
+                out.put_i32(0);
+                out.put_string(scheme);
+                out.put_buffer(Some(auth));
+            }
+            Self::CreateSession { timeout_ms } => out.put_i32(*timeout_ms),
+            Self::Ping | Self::CloseSession | Self::Malformed(_) | Self::Unknown(_) => {}
+        }
+    }
+}
+
+fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError> {
+    Ok(match opcode {
+        OpCode::Create => Request::Create(CreateRequest::decode(from)?),
+        OpCode::Create2 => Request::Create2(CreateRequest::decode(from)?),
+        OpCode::CreateContainer => Request::CreateContainer(CreateRequest::decode(from)?),
+        OpCode::CreateTtl => Request::CreateTtl(CreateTtlRequest {
+            create: CreateRequest::decode(from)?,
+            ttl_ms: from.i64()?,
+        }),
+        OpCode::Delete => Request::Delete { path: path(from)?, version: from.i32()? },
+        OpCode::Exists => Request::Exists { path: path(from)?, watch: from.bool()? },
+        OpCode::GetData => Request::GetData { path: path(from)?, watch: from.bool()? },
+        OpCode::SetData => {
+            Request::SetData { path: path(from)?, data: from.buffer()?, version: from.i32()? }
+        }
+        OpCode::GetAcl => Request::GetAcl { path: path(from)? },
+        OpCode::SetAcl => Request::SetAcl {
+            path: path(from)?,
+            acl: Acl::decode_list(from)?,
+            version: from.i32()?,
+        },
+        OpCode::GetChildren => Request::GetChildren { path: path(from)?, watch: from.bool()? },
+        OpCode::GetChildren2 => Request::GetChildren2 { path: path(from)?, watch: from.bool()? },
+        OpCode::Sync => Request::Sync { path: path(from)? },
+        OpCode::Ping => Request::Ping,
+        OpCode::Check => Request::Check { path: path(from)?, version: from.i32()? },
+        OpCode::Multi => Request::Multi(decode_multi(from)?),
+        OpCode::SetWatches => Request::SetWatches(SetWatches::decode_plain(from)?),
+        OpCode::SetWatches2 => Request::SetWatches(SetWatches::decode(from)?),
+        OpCode::Auth => {
+            // The type in front is ignored. A null scheme is one that nobody provides.
+            from.i32()?;
+            Request::Auth {
+                scheme: from.string()?.unwrap_or_default(),
+                auth: from.buffer()?.unwrap_or_default(),
+            }
+        }
+        OpCode::CloseSession => Request::CloseSession,
+        OpCode::CreateSession => Request::CreateSession { timeout_ms: from.i32()? },
+        // TODO: these become requests of their own once ops carries them out.
+        OpCode::Reconfig
+        | OpCode::CheckWatches
+        | OpCode::RemoveWatches
+        | OpCode::DeleteContainer
+        | OpCode::MultiRead
+        | OpCode::Sasl
+        | OpCode::GetEphemerals
+        | OpCode::GetAllChildrenNumber
+        | OpCode::AddWatch
+        | OpCode::WhoAmI => Request::Unknown(opcode.number()),
+    })
+}
+
+fn path(from: &mut Reader) -> Result<alloc::string::String, DecodeError> {
+    required(from, "path")
+}
+
+impl CreateRequest {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.put_string(&self.path);
+        out.put_buffer(self.data.as_deref());
+        Acl::encode_list(&self.acl, out);
+        out.put_i32(self.flags);
+    }
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            path: path(from)?,
+            data: from.buffer()?,
+            acl: Acl::decode_list(from)?,
+            flags: from.i32()?,
+        })
+    }
+}
+
+impl SetWatches {
+    /// Can it travel as setWatches, which every server knows?
+    fn is_plain(&self) -> bool {
+        self.persistent.is_empty() && self.persistent_recursive.is_empty()
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.put_i64(self.relative_zxid.to_wire());
+        put_strings(&self.data, out);
+        put_strings(&self.exist, out);
+        put_strings(&self.child, out);
+        if !self.is_plain() {
+            put_strings(&self.persistent, out);
+            put_strings(&self.persistent_recursive, out);
+        }
+    }
+    fn decode_plain(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            relative_zxid: Zxid::from_wire(from.i64()?),
+            data: strings(from, "watched path")?,
+            exist: strings(from, "watched path")?,
+            child: strings(from, "watched path")?,
+            persistent: Vec::new(),
+            persistent_recursive: Vec::new(),
+        })
+    }
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        let mut set = Self::decode_plain(from)?;
+        set.persistent = strings(from, "watched path")?;
+        set.persistent_recursive = strings(from, "watched path")?;
+        Ok(set)
+    }
+}
+
+// ------------------------------------------------------------------------------------- multi
+
+/// What stands before each part of a multi, of its reply and of its transaction, and behind the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct MultiHeader {
+    pub(super) kind: i32,
+    pub(super) done: bool,
+    pub(super) err: i32,
+}
+
+impl MultiHeader {
+    pub(super) const END: Self = Self { kind: -1, done: true, err: -1 };
+
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        out.put_i32(self.kind);
+        out.put_bool(self.done);
+        out.put_i32(self.err);
+    }
+    pub(super) fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self { kind: from.i32()?, done: from.bool()?, err: from.i32()? })
+    }
+}
+
+fn encode_multi(parts: &[Request], out: &mut Vec<u8>) {
+    for part in parts {
+        MultiHeader { kind: part.opcode(), done: false, err: -1 }.encode(out);
+        part.encode_body(out);
+    }
+    MultiHeader::END.encode(out);
+}
+
+// ZK: MultiOperationRecord.deserialize (3.9)
+fn decode_multi(from: &mut Reader) -> Result<Vec<Request>, DecodeError> {
+    let mut parts = Vec::new();
+    loop {
+        let MultiHeader { kind, done, .. } = MultiHeader::decode(from)?;
+        if done {
+            return Ok(parts);
+        }
+        parts.push(decode_part(kind, from)?);
+    }
+}
+
+fn decode_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
+    let not_a_part = DecodeError::Undefined { what: "operation of a multi", value: kind.into() };
+    match OpCode::from_number(kind) {
+        Some(
+            opcode @ (OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::Check),
+        ) => {
+            let part = decode_body(opcode, from)?;
+            check_flags(&part)?;
+            Ok(part)
+        }
+        _ => Err(not_a_part),
+    }
+}
+
+/// Undefined flags make the whole multi unreadable, where a create alone is told BADARGUMENTS.
+fn check_flags(part: &Request) -> Result<(), DecodeError> {
+    let flags = match part {
+        Request::Create(create) | Request::Create2(create) | Request::CreateContainer(create) => {
+            create.flags
+        }
+        _ => return Ok(()),
+    };
+    if (create_flags::PERSISTENT..=create_flags::TTL_SEQUENTIAL).contains(&flags) {
+        return Ok(());
+    }
+    Err(DecodeError::Undefined { what: "flags of a create", value: flags.into() })
+}

@@ -1,0 +1,178 @@
+//! What the codecs promise: everything written is read again, nothing read panics, and what cannot
+//! be read is named.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::jute::DecodeError;
+use crate::proto::arbitrary::{event, hex, request, response};
+use crate::proto::*;
+
+const RECORD_MAX: usize = 1 << 20;
+
+fn encoded(request: &Request) -> Vec<u8> {
+    let mut body = Vec::new();
+    request.encode_body(&mut body);
+    body
+}
+
+fn decode(opcode: OpCode, body: &str) -> Request {
+    Request::decode(opcode.number(), hex(body).into(), RECORD_MAX)
+}
+
+#[test]
+fn a_null_path_is_malformed() {
+    for opcode in [OpCode::GetAcl, OpCode::Exists, OpCode::Sync, OpCode::Delete] {
+        assert_eq!(decode(opcode, "ffffffff 00000000"), Request::Malformed(opcode));
+    }
+}
+
+#[test]
+fn null_data_and_null_acl_are_what_they_are() {
+    let request = decode(OpCode::Create, "00000002 2f61 ffffffff ffffffff 00000000");
+    let create = CreateRequest { path: "/a".into(), data: None, acl: vec![], flags: 0 };
+    assert_eq!(request, Request::Create(create));
+}
+
+#[test]
+fn bytes_behind_a_body_are_ignored() {
+    assert_eq!(
+        decode(OpCode::GetData, "00000002 2f61 01 dead"),
+        Request::GetData { path: "/a".into(), watch: true }
+    );
+}
+
+#[test]
+fn an_opcode_that_we_do_not_know_has_no_body() {
+    assert_eq!(Request::decode(10, Bytes::new(), 0), Request::Unknown(10));
+    assert_eq!(decode(OpCode::AddWatch, "00000002 2f61 00000000"), Request::Unknown(106));
+}
+
+#[test]
+fn a_multi_takes_only_its_own_kinds_of_parts() {
+    let end = "ffffffff 01 ffffffff";
+    let multi = |parts: &str| decode(OpCode::Multi, &alloc::format!("{parts}{end}"));
+    assert_eq!(multi(""), Request::Multi(vec![]));
+    let check = "0000000d 00 ffffffff 00000002 2f61 00000007";
+    assert_eq!(
+        multi(check),
+        Request::Multi(vec![Request::Check { path: "/a".into(), version: 7 }])
+    );
+    // setACL, getData (a part of multiRead), a multi, and the end without its mark.
+    for stranger in [7, 4, 14, -1] {
+        let header = alloc::format!("{stranger:08x} 00 ffffffff 00000002 2f61 00000000");
+        assert_eq!(multi(&header), Request::Malformed(OpCode::Multi), "{stranger}");
+    }
+    assert_eq!(decode(OpCode::Multi, check), Request::Malformed(OpCode::Multi));
+}
+
+#[test]
+fn undefined_flags_spoil_a_multi_but_not_a_create() {
+    let create = "00000002 2f61 00000000 00000000 00000007";
+    assert!(matches!(decode(OpCode::Create, create), Request::Create(_)));
+    let multi = alloc::format!("00000001 00 ffffffff {create} ffffffff 01 ffffffff");
+    assert_eq!(decode(OpCode::Multi, &multi), Request::Malformed(OpCode::Multi));
+}
+
+#[test]
+fn set_watches_travels_under_the_older_number_when_it_can() {
+    let mut set = SetWatches {
+        relative_zxid: crate::ids::Zxid(5),
+        data: vec!["/a".into()],
+        exist: vec![],
+        child: vec![],
+        persistent: vec![],
+        persistent_recursive: vec![],
+    };
+    assert_eq!(Request::SetWatches(set.clone()).opcode(), 101);
+    set.persistent.push("/b".into());
+    assert_eq!(Request::SetWatches(set).opcode(), 105);
+}
+
+#[test]
+fn connect_request_without_the_last_byte_comes_from_an_old_client() {
+    let body = "00000000 0000000000000007 00007530 0100012345670000 00000002 abcd";
+    let old = ConnectRequest::decode(hex(body).into(), RECORD_MAX).unwrap();
+    assert_eq!(old.read_only, None);
+    assert_eq!(old.password[..], [0xab, 0xcd]);
+    let mut again = Vec::new();
+    old.encode(&mut again);
+    assert_eq!(again, hex(body));
+    let new = ConnectRequest::decode(hex(&alloc::format!("{body} 01")).into(), RECORD_MAX);
+    assert_eq!(new.unwrap().read_only, Some(true));
+}
+
+#[test]
+fn a_password_has_16_bytes_in_a_response() {
+    let body = "00000000 00007530 0100012345670000 00000002 abcd 00";
+    assert_eq!(
+        ConnectResponse::decode(hex(body).into(), RECORD_MAX),
+        Err(DecodeError::Undefined { what: "length of the password", value: 2 })
+    );
+}
+
+proptest! {
+    #[test]
+    fn requests_come_back(request in request()) {
+        let body = encoded(&request);
+        prop_assert_eq!(Request::decode(request.opcode(), body.into(), RECORD_MAX), request);
+    }
+
+    #[test]
+    fn a_shorter_body_is_malformed(request in request(), cut in any::<prop::sample::Index>()) {
+        let mut body = encoded(&request);
+        prop_assume!(!body.is_empty());
+        body.truncate(cut.index(body.len()));
+        let shorter = Request::decode(request.opcode(), body.into(), RECORD_MAX);
+        let opcode = OpCode::from_number(request.opcode()).expect("it travels");
+        prop_assert_eq!(shorter, Request::Malformed(opcode));
+    }
+
+    #[test]
+    fn responses_come_back((opcode, response) in response()) {
+        let mut body = Vec::new();
+        response.encode(&mut body);
+        let decoded = Response::decode(opcode.number(), body.into(), RECORD_MAX);
+        prop_assert_eq!(decoded, Ok(response));
+    }
+
+    #[test]
+    fn events_come_back(event in event()) {
+        let mut body = Vec::new();
+        event.encode(&mut body);
+        prop_assert_eq!(WatcherEvent::decode(body.into(), RECORD_MAX), Ok(event));
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange(
+        opcode in prop_oneof![prop::sample::select(OpCode::ALL), Just(OpCode::Multi)],
+        bytes: Vec<u8>,
+    ) {
+        let bytes = Bytes::from(bytes);
+        let _ = Request::decode(opcode.number(), bytes.clone(), RECORD_MAX);
+        let _ = Response::decode(opcode.number(), bytes.clone(), RECORD_MAX);
+        let _ = WatcherEvent::decode(bytes.clone(), RECORD_MAX);
+        let _ = ConnectRequest::decode(bytes.clone(), RECORD_MAX);
+        let _ = ConnectResponse::decode(bytes, RECORD_MAX);
+    }
+
+    #[test]
+    fn one_changed_byte_is_not_too_strange(
+        request in request(), at in any::<prop::sample::Index>(), to: u8,
+    ) {
+        let mut body = encoded(&request);
+        prop_assume!(!body.is_empty());
+        let at = at.index(body.len());
+        body[at] = to;
+        // Whatever it is now, it can be passed on.
+        let changed = Request::decode(request.opcode(), body.into(), RECORD_MAX);
+        let passed_on = encoded(&changed);
+        if !matches!(changed, Request::Malformed(_)) {
+            let received = Request::decode(changed.opcode(), passed_on.into(), RECORD_MAX);
+            prop_assert_eq!(received, changed);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What every step may touch, passed along and never stored: time, configuration, the replicated
+//! state and its history, the outbox.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+use crate::config::Config;
+use crate::ids::{Epoch, LinkId, Zxid};
+use crate::proto::QuorumPacket;
+use crate::rng::Rng;
+use crate::time::Now;
+use crate::tree::{Applied, Database};
+use crate::txn::Entry;
+use crate::zab::history::History;
+
+use super::{Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, StoreOp, Ticket};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cx {
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) database: Database,
+    pub(crate) history: History,
+    /// As handed to storage; who vouches for one waits for its ticket.
+    pub(crate) epochs: Epochs,
+    /// The epoch this server serves clients in, while it does.
+    pub(crate) serving: Option<Epoch>,
+    outbox: VecDeque<Action>,
+    last_ticket: Ticket,
+    durable: Ticket,
+    /// A TRUNC that is not read back yet: nothing is delivered until then.
+    truncating: Option<Ticket>,
+    txns_until_snapshot: u64,
+    snapshot_under_way: bool,
+    rng: Rng,
+}
+
+impl Cx {
+    pub(crate) fn new(config: Config, recovered: Recovered, now: Now) -> Self {
+        let Recovered { database, window, epochs } = recovered;
+        assert!(epochs.current <= epochs.accepted, "recovered {epochs:?}");
+        let mut rng = Rng::new(config.seed ^ config.my_id.0 as u64);
+        Self {
+            now,
+            history: History::recovered(database.last_processed, window, config.commit_log_count),
+            txns_until_snapshot: snapshot_distance(&config, &mut rng),
+            config,
+            database,
+            epochs,
+            serving: None,
+            outbox: VecDeque::new(),
+            last_ticket: Ticket(0),
+            durable: Ticket(0),
+            truncating: None,
+            snapshot_under_way: false,
+            rng,
+        }
+    }
+
+    // ---- out ----
+
+    pub(crate) fn push(&mut self, action: Action) {
+        self.outbox.push_back(action);
+    }
+    pub(crate) fn pop(&mut self) -> Option<Action> {
+        self.outbox.pop_front()
+    }
+    pub(crate) fn note(&mut self, note: Note) {
+        self.push(Action::Note(note));
+    }
+    pub(crate) fn send(&mut self, link: LinkId, packet: QuorumPacket) {
+        self.push(Action::Send { link, message: PeerMessage::Quorum(packet) });
+    }
+    pub(crate) fn close_link(&mut self, link: LinkId, why: CloseReason) {
+        self.push(Action::CloseLink { link, why });
+    }
+    pub(crate) fn halt(&mut self, why: String) {
+        self.push(Action::Halt { why });
+    }
+
+    // ---- storage ----
+
+    pub(crate) fn store(&mut self, op: StoreOp) -> Ticket {
+        self.last_ticket.0 += 1;
+        self.push(Action::Store { ticket: self.last_ticket, op });
+        self.last_ticket
+    }
+    /// The newest operation handed to storage: when it is durable, everything is.
+    pub(crate) fn last_ticket(&self) -> Ticket {
+        self.last_ticket
+    }
+    pub(crate) fn is_durable(&self, ticket: Ticket) -> bool {
+        ticket <= self.durable
+    }
+    /// Logs an entry; its acknowledgement waits for [`History::durable`].
+    pub(crate) fn append(&mut self, entry: Entry) {
+        let ticket = self.store(StoreOp::Append([entry.clone()].into()));
+        self.history.log(entry, ticket);
+    }
+    pub(crate) fn save_accepted(&mut self, epoch: Epoch) -> Ticket {
+        assert!(epoch > self.epochs.accepted, "accepting {epoch} over {:?}", self.epochs);
+        self.epochs.accepted = epoch;
+        self.store(StoreOp::SaveAcceptedEpoch(epoch))
+    }
+    pub(crate) fn save_current(&mut self, epoch: Epoch) -> Ticket {
+        assert!(epoch <= self.epochs.accepted, "entering {epoch} over {:?}", self.epochs);
+        assert!(epoch >= self.epochs.current, "entering {epoch} over {:?}", self.epochs);
+        self.epochs.current = epoch;
+        self.store(StoreOp::SaveCurrentEpoch(epoch))
+    }
+    /// TRUNC: cut the log behind `after`; the state comes back from disk.
+    pub(crate) fn truncate(&mut self, after: Zxid) {
+        let ticket = self.store(StoreOp::Truncate { after });
+        self.history.cut(after);
+        self.truncating = Some(ticket);
+    }
+    /// SNAP: `database` replaces everything.
+    pub(crate) fn install(&mut self, database: Database) {
+        let ticket = self.store(StoreOp::Install(Box::new(database.clone())));
+        self.history.replace(database.last_processed, ticket);
+        self.database = database;
+    }
+    pub(crate) fn is_truncating(&self) -> bool {
+        self.truncating.is_some()
+    }
+
+    /// Takes in what storage reported. Everyone else looks at the marks afterwards.
+    pub(crate) fn on_storage(&mut self, event: Event) {
+        match event {
+            Event::Durable { upto } => {
+                self.durable = self.durable.max(upto);
+                self.history.on_durable(upto);
+            }
+            Event::Truncated { ticket, recovered } => {
+                self.durable = self.durable.max(ticket);
+                if self.truncating == Some(ticket) {
+                    self.truncating = None;
+                    let Recovered { database, window, epochs: _ } = *recovered;
+                    self.history.read_back(database.last_processed, window);
+                    self.database = database;
+                }
+            }
+            Event::SnapshotTaken { .. } => self.snapshot_under_way = false,
+            Event::StoreFailed { what } => self.halt(what),
+            Event::Wake
+            | Event::LinkUp { .. }
+            | Event::Peer { .. }
+            | Event::LinkDown { .. }
+            | Event::DialFailed { .. }
+            | Event::ConnOpen { .. }
+            | Event::Client { .. }
+            | Event::ConnGone { .. } => unreachable!("only storage's events are routed here"),
+        }
+    }
+
+    // ---- delivery ----
+
+    /// Applies the next committed entry, if there is one.
+    pub(crate) fn deliver_next(&mut self) -> Option<(Entry, Applied)> {
+        if self.truncating.is_some() {
+            return None;
+        }
+        let entry = self.history.next_committed()?;
+        let applied = self.apply(&entry);
+        Some((entry, applied))
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Applied {
+        let applied = self.database.apply_with(&entry.txn, self.config.mutant);
+        self.history.delivered_now(entry.clone());
+        let zxid = entry.zxid();
+        if let Some(digest) = entry.txn.digest {
+            let found = self.database.tree.digest();
+            if digest.version == crate::txn::digest::VERSION && digest.tree != found {
+                self.note(Note::DigestMismatch { zxid, expected: digest.tree, found });
+            }
+        }
+        self.txns_until_snapshot = self.txns_until_snapshot.saturating_sub(1);
+        applied
+    }
+
+    /// The end of a term: what is logged is delivered, nobody is served. The tree, the log and the
+    /// coming vote agree.
+    // ZK: ZKDatabase.fastForwardDataBase (3.9)
+    pub(crate) fn deliver_logged(&mut self) {
+        self.serving = None;
+        if self.truncating.is_some() {
+            // The state is on its way from disk; what was appended behind the cut follows then.
+            return;
+        }
+        self.history.commit(self.history.logged());
+        while self.deliver_next().is_some() {}
+    }
+
+    /// What replies report: at least the start of the epoch that is served, so that a client is
+    /// never sent back to a server that does not know of the epoch yet.
+    // ZK: Leader.startZkServer sets lastProcessedZxid to epoch:0 (3.9); here learners do so too.
+    pub(crate) fn visible_zxid(&self) -> Zxid {
+        let start = self.serving.map_or(Zxid::ZERO, Zxid::start_of);
+        self.database.last_processed.max(start)
+    }
+
+    /// A snapshot after half to all of `snapCount` transactions, so that the servers of an ensemble
+    /// do not take theirs together.
+    // ZK: SyncRequestProcessor.shouldSnapshot (3.9)
+    pub(crate) fn snapshot_if_due(&mut self) {
+        if self.txns_until_snapshot > 0 || self.snapshot_under_way || self.serving.is_none() {
+            return;
+        }
+        self.txns_until_snapshot = snapshot_distance(&self.config, &mut self.rng);
+        self.snapshot_under_way = true;
+        let database = Box::new(self.database.clone());
+        self.push(Action::TakeSnapshot { database });
+    }
+}
+
+fn snapshot_distance(config: &Config, rng: &mut Rng) -> u64 {
+    let half = u64::from(config.snap_count / 2).max(1);
+    half + rng.below(half)
+}

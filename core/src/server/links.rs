@@ -1,0 +1,158 @@
+//! Connections to peers: who dials whom on the election port, and which quorum links wait for this
+//! server to know its role. What is said over them is [`crate::zab`]'s.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::ids::{LinkId, ServerId};
+use crate::proto::{Notification, QuorumPacket};
+
+use super::cx::Cx;
+use super::{Action, CloseReason, PeerMessage, Port};
+
+/// The one election link that a pair of servers keeps.
+#[derive(Clone, Debug, Default)]
+struct ElectionLink {
+    link: Option<LinkId>,
+    dialling: bool,
+    /// The newest message; said again when a new link comes up.
+    // ZK: QuorumCnxManager.lastMessageSent (3.9)
+    last: Option<Notification>,
+}
+
+/// A quorum link that came in before this server knew whether it leads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parked {
+    pub(crate) packets: Vec<QuorumPacket>,
+}
+
+/// Learners that dial while this server still looks are kept for a moment, not refused: they have
+/// seen the outcome of the election first.
+const PARKED_MAX: usize = 64;
+/// FOLLOWERINFO is all that a learner says before it is answered.
+const PARKED_PACKETS_MAX: usize = 4;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Links {
+    election: BTreeMap<ServerId, ElectionLink>,
+    peer_of: BTreeMap<LinkId, ServerId>,
+    parked: BTreeMap<LinkId, Parked>,
+}
+
+impl Links {
+    // ---- election port ----
+
+    pub(crate) fn notify_all(&mut self, message: &Notification, cx: &mut Cx) {
+        let peers: Vec<_> =
+            cx.config.ensemble.voters().filter(|id| *id != cx.config.my_id).collect();
+        for peer in peers {
+            self.notify(peer, message.clone(), cx);
+        }
+    }
+
+    pub(crate) fn notify(&mut self, to: ServerId, message: Notification, cx: &mut Cx) {
+        if to == cx.config.my_id {
+            return;
+        }
+        let peer = self.election.entry(to).or_default();
+        if let Some(link) = peer.link {
+            cx.push(Action::Send { link, message: PeerMessage::Election(message.clone()) });
+        } else if !peer.dialling && cx.config.ensemble.members.contains_key(&to) {
+            peer.dialling = true;
+            cx.push(Action::Dial { to, port: Port::Election });
+        }
+        peer.last = Some(message);
+    }
+
+    /// The larger id keeps the link it dialled; a smaller id's dial only asks to be called back.
+    // ZK: QuorumCnxManager.handleConnection, startConnection (3.9)
+    pub(crate) fn on_election_up(
+        &mut self,
+        link: LinkId,
+        from: ServerId,
+        dialled: bool,
+        cx: &mut Cx,
+    ) {
+        let me = cx.config.my_id;
+        let peer = self.election.entry(from).or_default();
+        if dialled {
+            peer.dialling = false;
+        }
+        let keep = if dialled { from < me } else { from > me };
+        if !keep {
+            cx.push(Action::CloseLink { link, why: CloseReason::SmallerId });
+            if !dialled
+                && from != me
+                && !peer.dialling
+                && cx.config.ensemble.members.contains_key(&from)
+            {
+                if let Some(old) = peer.link.take() {
+                    self.peer_of.remove(&old);
+                    cx.push(Action::CloseLink { link: old, why: CloseReason::Superseded });
+                }
+                peer.dialling = true;
+                cx.push(Action::Dial { to: from, port: Port::Election });
+            }
+            return;
+        }
+        if let Some(old) = peer.link.replace(link) {
+            self.peer_of.remove(&old);
+            cx.push(Action::CloseLink { link: old, why: CloseReason::Superseded });
+        }
+        self.peer_of.insert(link, from);
+        if let Some(message) = peer.last.clone() {
+            cx.push(Action::Send { link, message: PeerMessage::Election(message) });
+        }
+    }
+
+    pub(crate) fn election_peer(&self, link: LinkId) -> Option<ServerId> {
+        self.peer_of.get(&link).copied()
+    }
+
+    pub(crate) fn on_election_dial_failed(&mut self, to: ServerId) {
+        if let Some(peer) = self.election.get_mut(&to) {
+            peer.dialling = false;
+        }
+    }
+
+    /// A link went down. Was it one of ours?
+    pub(crate) fn on_down(&mut self, link: LinkId) -> bool {
+        if let Some(from) = self.peer_of.remove(&link) {
+            if let Some(peer) = self.election.get_mut(&from) {
+                peer.link = None;
+            }
+            return true;
+        }
+        self.parked.remove(&link).is_some()
+    }
+
+    // ---- quorum port, before the role is known ----
+
+    pub(crate) fn park(&mut self, link: LinkId, cx: &mut Cx) {
+        if self.parked.len() >= PARKED_MAX {
+            cx.close_link(link, CloseReason::NotServing);
+        } else {
+            self.parked.insert(link, Parked::default());
+        }
+    }
+
+    pub(crate) fn park_packet(&mut self, link: LinkId, packet: QuorumPacket, cx: &mut Cx) {
+        let Some(parked) = self.parked.get_mut(&link) else { return };
+        if parked.packets.len() < PARKED_PACKETS_MAX {
+            parked.packets.push(packet);
+        } else {
+            self.parked.remove(&link);
+            cx.close_link(link, CloseReason::Misbehaved("did not wait for LEADERINFO".into()));
+        }
+    }
+
+    pub(crate) fn take_parked(&mut self) -> BTreeMap<LinkId, Parked> {
+        core::mem::take(&mut self.parked)
+    }
+
+    pub(crate) fn refuse_parked(&mut self, cx: &mut Cx) {
+        for (link, _) in self.take_parked() {
+            cx.close_link(link, CloseReason::NotServing);
+        }
+    }
+}

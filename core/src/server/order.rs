@@ -1,0 +1,509 @@
+//! Clients of this server: each connection's requests in their order, each session's writes on
+//! their way through the leader and back, watches and their events.
+//!
+//! A read waits for the writes before it on its connection, other sessions' requests do not. Events
+//! of a change go out before any reply that shows it, because both go through one outbox in the
+//! order in which things happen here. What a request means is in [`crate::ops`].
+//!
+// ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::mutant::Mutant;
+use crate::ops;
+use crate::proto::{
+    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, Request, Response,
+    WatcherEvent,
+};
+use crate::session::{SessionIds, password};
+use crate::time::Instant;
+use crate::tree::Applied;
+use crate::txn::{Entry, TxnBody};
+use crate::watch::WatchTable;
+
+use super::cx::Cx;
+use super::stats::Stats;
+use super::{Action, CloseReason, Note};
+
+/// What the role (leader or follower) is to do for a client.
+#[derive(Clone, Debug)]
+pub(crate) enum Submission {
+    Write(Forwarded),
+    Sync { conn: ConnId, request: Forwarded },
+    Revalidate { session: SessionId, timeout_ms: i32 },
+    Touch { session: SessionId, timeout_ms: i32 },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Conn {
+    pub(crate) ip: String,
+    pub(crate) port: u16,
+    pub(crate) phase: Phase,
+    auth: Vec<Id>,
+    /// Requests not answered yet, oldest first. Writes among them are on their way already.
+    waiting: VecDeque<Waiting>,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Greeting,
+    /// The session is being made or revalidated.
+    Opening {
+        session: SessionId,
+        timeout_ms: i32,
+        read_only: Option<bool>,
+    },
+    Open {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    xid: Xid,
+    request: Request,
+    arrived: Instant,
+    /// For a sync: the leader has answered it.
+    synced: bool,
+}
+
+impl Waiting {
+    fn new(xid: Xid, request: Request, arrived: Instant) -> Self {
+        Self { xid, request, arrived, synced: false }
+    }
+    /// Can it be answered now, when its turn comes?
+    fn is_ready(&self) -> bool {
+        self.synced || !needs_leader(&self.request)
+    }
+}
+
+impl Conn {
+    pub(crate) fn queued(&self) -> usize {
+        self.waiting.len()
+    }
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        match self.phase {
+            Phase::Greeting => None,
+            Phase::Opening { session, .. } | Phase::Open { session, .. } => Some(session),
+        }
+    }
+}
+
+/// A write between here and its commit. It stays when its connection goes, so that a later request
+/// with the same xid is not taken for it.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    cxid: Xid,
+    conn: ConnId,
+    closes: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    conns: BTreeMap<ConnId, Conn>,
+    per_address: BTreeMap<String, usize>,
+    /// The connection that holds a session here.
+    holders: BTreeMap<SessionId, ConnId>,
+    in_flight: BTreeMap<SessionId, VecDeque<InFlight>>,
+    /// Connections that wait for the leader's word on their session, oldest first.
+    revalidating: BTreeMap<SessionId, VecDeque<ConnId>>,
+    watches: WatchTable,
+    ids: SessionIds,
+    submissions: VecDeque<Submission>,
+    /// Events held back by a planted mistake only.
+    late_events: Vec<(ConnId, i64, WatcherEvent)>,
+    pub(crate) stats: Stats,
+}
+
+impl Order {
+    pub(crate) fn new(ids: SessionIds, seed: u64) -> Self {
+        Self {
+            conns: BTreeMap::new(),
+            per_address: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            revalidating: BTreeMap::new(),
+            watches: WatchTable::new(seed),
+            ids,
+            submissions: VecDeque::new(),
+            late_events: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub(crate) fn take_submission(&mut self) -> Option<Submission> {
+        self.submissions.pop_front()
+    }
+    pub(crate) fn conns(&self) -> impl Iterator<Item = &Conn> {
+        self.conns.values()
+    }
+    pub(crate) fn watch_count(&self) -> usize {
+        self.watches.count()
+    }
+    /// Requests not answered yet (upstream: outstanding requests).
+    pub(crate) fn outstanding(&self) -> usize {
+        self.conns.values().map(Conn::queued).sum()
+    }
+
+    // ---- connections ----
+
+    pub(crate) fn on_open(&mut self, conn: ConnId, ip: String, port: u16, cx: &mut Cx) {
+        let here = self.per_address.entry(ip.clone()).or_insert(0);
+        let max = cx.config.limits.conns_per_address_max;
+        if max != 0 && *here >= max {
+            cx.push(Action::CloseConn { conn, why: CloseReason::TooManyConnections });
+            return;
+        }
+        *here += 1;
+        let auth = [Id { scheme: "ip".into(), id: ip.clone() }].into();
+        let phase = Phase::Greeting;
+        let waiting = VecDeque::new();
+        self.conns.insert(conn, Conn { ip, port, phase, auth, waiting, received: 0, sent: 0 });
+    }
+
+    /// The connection is gone, or goes now. Its session lives on.
+    pub(crate) fn forget(&mut self, conn: ConnId) {
+        let Some(gone) = self.conns.remove(&conn) else { return };
+        self.watches.forget(conn);
+        if let Some(session) = gone.session() {
+            if self.holders.get(&session) == Some(&conn) {
+                self.holders.remove(&session);
+            }
+        }
+        if let Some(here) = self.per_address.get_mut(&gone.ip) {
+            *here -= 1;
+            if *here == 0 {
+                self.per_address.remove(&gone.ip);
+            }
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Cx) {
+        if self.conns.contains_key(&conn) {
+            self.forget(conn);
+            cx.push(Action::CloseConn { conn, why });
+        }
+    }
+
+    /// This server leads or follows no more: nobody may be told anything.
+    pub(crate) fn stop_serving(&mut self, cx: &mut Cx) {
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, CloseReason::NotServing, cx);
+        }
+        self.in_flight.clear();
+        self.revalidating.clear();
+        self.submissions.clear();
+        self.late_events.clear();
+    }
+
+    fn reply(&mut self, conn: ConnId, message: ClientMessage, cx: &mut Cx) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.sent += 1;
+            self.stats.sent += 1;
+            cx.push(Action::Reply { conn, message });
+        }
+    }
+
+    // ---- handshake ----
+
+    // ZK: ZooKeeperServer.processConnectRequest (3.9)
+    pub(crate) fn on_connect(&mut self, conn: ConnId, request: ConnectRequest, cx: &mut Cx) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        if c.phase != Phase::Greeting {
+            let why = "a second ConnectRequest".into();
+            return self.close(conn, CloseReason::Misbehaved(why), cx);
+        }
+        c.received += 1;
+        self.stats.received += 1;
+        let (seen, ours) = (request.last_zxid_seen, cx.visible_zxid());
+        if cx.serving.is_none() {
+            return self.close(conn, CloseReason::NotServing, cx);
+        }
+        if seen > ours && !cx.config.planted(Mutant::AcceptClientAhead) {
+            return self.close(conn, CloseReason::ClientAhead { seen, ours }, cx);
+        }
+        let limits = (cx.config.min_session_timeout, cx.config.max_session_timeout);
+        let (least, most) = (limits.0.as_millis() as i32, limits.1.as_millis() as i32);
+        let timeout_ms = request.timeout_ms.max(least).min(most);
+        let read_only = request.read_only;
+        if request.session == SessionId(0) {
+            self.begin_session(conn, timeout_ms, read_only.map(|_| false));
+            return;
+        }
+        let session = request.session;
+        c.phase = Phase::Opening { session, timeout_ms, read_only: read_only.map(|_| false) };
+        // Departs: upstream closes the session's living connection before it looks at the password.
+        if request.password[..] != password(session)[..] {
+            return self.refuse(conn, cx);
+        }
+        self.revalidating.entry(session).or_default().push_back(conn);
+        self.submissions.push_back(Submission::Revalidate { session, timeout_ms });
+    }
+
+    fn begin_session(&mut self, conn: ConnId, timeout_ms: i32, read_only: Option<bool>) {
+        let session = self.ids.next();
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.phase = Phase::Opening { session, timeout_ms, read_only };
+        }
+        let request = Request::CreateSession { timeout_ms };
+        let cxid = Xid(0);
+        let flight = InFlight { cxid, conn, closes: false };
+        self.in_flight.entry(session).or_default().push_back(flight);
+        let auth = Vec::new();
+        self.submissions.push_back(Submission::Write(Forwarded { session, cxid, request, auth }));
+    }
+
+    /// The leader's word on a session that came back.
+    pub(crate) fn on_revalidated(&mut self, session: SessionId, valid: bool, cx: &mut Cx) {
+        let Some(queue) = self.revalidating.get_mut(&session) else { return };
+        let conn = queue.pop_front();
+        if queue.is_empty() {
+            self.revalidating.remove(&session);
+        }
+        let Some(conn) = conn.filter(|c| self.conns.contains_key(c)) else { return };
+        if valid {
+            self.opened(conn, cx);
+        } else if cx.config.planted(Mutant::ReconnectGetsNewSession) {
+            if let Some(Phase::Opening { timeout_ms, read_only, .. }) =
+                self.conns.get(&conn).map(|c| c.phase)
+            {
+                self.begin_session(conn, timeout_ms, read_only);
+            }
+        } else {
+            self.refuse(conn, cx);
+        }
+    }
+
+    fn refuse(&mut self, conn: ConnId, cx: &mut Cx) {
+        let Some(Phase::Opening { read_only, .. }) = self.conns.get(&conn).map(|c| c.phase) else {
+            return;
+        };
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: 0,
+            session: SessionId(0),
+            password: [0; 16],
+            read_only,
+        };
+        self.reply(conn, ClientMessage::Connected(response), cx);
+        self.close(conn, CloseReason::SessionRefused, cx);
+    }
+
+    /// The session stands: say so, and turn to what was sent meanwhile.
+    fn opened(&mut self, conn: ConnId, cx: &mut Cx) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Phase::Opening { session, timeout_ms, read_only } = c.phase else { return };
+        c.phase = Phase::Open { session, timeout_ms };
+        if let Some(before) = self.holders.insert(session, conn).filter(|b| *b != conn) {
+            self.close(before, CloseReason::Replaced(session), cx);
+            self.holders.insert(session, conn);
+        }
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms,
+            session,
+            password: password(session),
+            read_only,
+        };
+        self.reply(conn, ClientMessage::Connected(response), cx);
+        let early: Vec<_> = self.conns[&conn]
+            .waiting
+            .iter()
+            .filter(|w| needs_leader(&w.request))
+            .map(|w| (w.xid, w.request.clone()))
+            .collect();
+        for (xid, request) in early {
+            self.submit(conn, session, xid, request);
+        }
+        self.answer_waiting(conn, cx);
+    }
+
+    // ---- requests ----
+
+    pub(crate) fn on_request(&mut self, conn: ConnId, xid: Xid, request: Request, cx: &mut Cx) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        c.received += 1;
+        self.stats.received += 1;
+        // Only servers make sessions and delete containers.
+        let request = match request {
+            Request::CreateSession { .. } => {
+                Request::Unknown(crate::proto::OpCode::CreateSession.number())
+            }
+            other => other,
+        };
+        let phase = c.phase;
+        match phase {
+            Phase::Greeting => {
+                let why = "a request before ConnectRequest".into();
+                return self.close(conn, CloseReason::Misbehaved(why), cx);
+            }
+            Phase::Opening { .. } => {
+                c.waiting.push_back(Waiting::new(xid, request, cx.now.mono));
+            }
+            Phase::Open { session, timeout_ms } => {
+                self.submissions.push_back(Submission::Touch { session, timeout_ms });
+                let sent = needs_leader(&request).then(|| request.clone());
+                c.waiting.push_back(Waiting::new(xid, request, cx.now.mono));
+                if let Some(request) = sent {
+                    self.submit(conn, session, xid, request);
+                }
+                self.answer_waiting(conn, cx);
+            }
+        }
+    }
+
+    /// Sends a write or a sync on its way, in the order of arrival.
+    fn submit(&mut self, conn: ConnId, session: SessionId, xid: Xid, request: Request) {
+        let Some(c) = self.conns.get(&conn) else { return };
+        let closes = matches!(request, Request::CloseSession);
+        let is_sync = matches!(request, Request::Sync { .. });
+        let forwarded = Forwarded { session, cxid: xid, request, auth: c.auth.clone() };
+        if is_sync {
+            self.submissions.push_back(Submission::Sync { conn, request: forwarded });
+        } else {
+            let flight = InFlight { cxid: xid, conn, closes };
+            self.in_flight.entry(session).or_default().push_back(flight);
+            self.submissions.push_back(Submission::Write(forwarded));
+        }
+    }
+
+    /// Answers reads from the front of a connection's queue, up to its next write.
+    fn answer_waiting(&mut self, conn: ConnId, cx: &mut Cx) {
+        while let Some(c) = self.conns.get_mut(&conn) {
+            let overtakes = cx.config.planted(Mutant::ReadsOvertakeWrites);
+            let next = if overtakes {
+                c.waiting.iter().position(Waiting::is_ready)
+            } else {
+                c.waiting.front().filter(|w| w.is_ready()).map(|_| 0)
+            };
+            let Some(waiting) = next.and_then(|at| c.waiting.remove(at)) else { return };
+            self.answer_read(conn, &waiting, cx);
+        }
+    }
+
+    fn answer_read(&mut self, conn: ConnId, waiting: &Waiting, cx: &mut Cx) {
+        let Some(c) = self.conns.get(&conn) else { return };
+        if let Request::SetWatches(set) = &waiting.request {
+            for event in self.watches.set_watches(conn, set, &cx.database.tree) {
+                self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
+            }
+            return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
+        }
+        let result = match &waiting.request {
+            Request::Sync { path } => Ok(Response::Path(path.clone())),
+            request => ops::read(&cx.database, &c.auth, request),
+        };
+        if let Some((kind, path)) = ops::watch_of(&waiting.request, &result) {
+            self.watches.register(conn, kind, path.into());
+        }
+        self.answer(conn, waiting, result, cx.visible_zxid(), cx);
+    }
+
+    fn answer(
+        &mut self,
+        conn: ConnId,
+        waiting: &Waiting,
+        result: Result<Response, ErrorCode>,
+        zxid: Zxid,
+        cx: &mut Cx,
+    ) {
+        self.stats.answered(cx.now.mono.since(waiting.arrived));
+        // A ping is answered as a ping whatever number it came with.
+        let is_ping = matches!(waiting.request, Request::Ping);
+        let xid = if is_ping { Xid::PING } else { waiting.xid };
+        self.reply(conn, ClientMessage::Reply { xid, zxid: zxid.to_wire(), result }, cx);
+    }
+
+    /// The oldest sync of this connection is through. It is answered in its turn.
+    pub(crate) fn on_synced(&mut self, conn: ConnId, cx: &mut Cx) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let is_open = |w: &&mut Waiting| matches!(w.request, Request::Sync { .. }) && !w.synced;
+        if let Some(sync) = c.waiting.iter_mut().find(is_open) {
+            sync.synced = true;
+            self.answer_waiting(conn, cx);
+        }
+    }
+
+    // ---- delivery ----
+
+    /// A transaction was applied here: its events, then its reply, then what waited behind it.
+    pub(crate) fn on_delivered(&mut self, entry: &Entry, applied: &Applied, cx: &mut Cx) {
+        let zxid = entry.zxid();
+        for (conn, zxid, event) in core::mem::take(&mut self.late_events) {
+            self.reply(conn, ClientMessage::Event { zxid, event }, cx);
+        }
+        for change in &applied.changes {
+            for (conn, event) in self.watches.fire(change) {
+                if cx.config.planted(Mutant::EventAfterReplies) {
+                    self.late_events.push((conn, zxid.to_wire(), event));
+                } else {
+                    self.reply(conn, ClientMessage::Event { zxid: zxid.to_wire(), event }, cx);
+                }
+            }
+        }
+        let session = entry.txn.header.session;
+        if let Some(flight) = self.take_flight(entry, cx) {
+            self.finish_write(flight, entry, applied, cx);
+        }
+        if let TxnBody::CloseSession { .. } = entry.txn.body {
+            if let Some(&holder) = self.holders.get(&session) {
+                self.close(holder, CloseReason::SessionClosed(session), cx);
+            }
+        }
+    }
+
+    /// Is this transaction the oldest write of its session that came through this server?
+    // Writes of one server reach the leader, and come back, in their order.
+    fn take_flight(&mut self, entry: &Entry, cx: &Cx) -> Option<InFlight> {
+        let header = &entry.txn.header;
+        let queue = self.in_flight.get_mut(&header.session)?;
+        let closes = matches!(entry.txn.body, TxnBody::CloseSession { .. });
+        let matches = |f: &InFlight| {
+            (f.cxid == header.cxid || cx.config.planted(Mutant::CommitQueueMatchesBySessionOnly))
+                && (f.closes == closes || matches!(entry.txn.body, TxnBody::Error(_)))
+        };
+        let flight = queue.front().copied().filter(matches)?;
+        queue.pop_front();
+        if queue.is_empty() {
+            self.in_flight.remove(&header.session);
+        }
+        Some(flight)
+    }
+
+    fn finish_write(&mut self, flight: InFlight, entry: &Entry, applied: &Applied, cx: &mut Cx) {
+        let conn = flight.conn;
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let session = entry.txn.header.session;
+        match c.phase {
+            Phase::Opening { .. } => {
+                if let TxnBody::CreateSession { .. } = entry.txn.body {
+                    cx.note(Note::SessionOpened(session));
+                    self.opened(conn, cx);
+                } else {
+                    self.refuse(conn, cx);
+                }
+                return;
+            }
+            Phase::Open { .. } | Phase::Greeting => {}
+        }
+        let Some(waiting) = c.waiting.pop_front() else { return };
+        let result = ops::reply(&waiting.request, &entry.txn, applied, &cx.database);
+        if result == Err(ErrorCode::SESSION_MOVED) {
+            return self.close(conn, CloseReason::SessionMoved(session), cx);
+        }
+        self.answer(conn, &waiting, result, entry.zxid(), cx);
+        self.answer_waiting(conn, cx);
+    }
+}
+
+/// Does this request wait for the leader?
+fn needs_leader(request: &Request) -> bool {
+    matches!(request, Request::Sync { .. }) || ops::is_write(request)
+}

@@ -1,0 +1,324 @@
+//! Phase 3, broadcast, the leader's half: prepare, propose, count acknowledgements, commit in
+//! order. With it what only an established leader knows: transactions in flight, owners and
+//! deadlines of sessions, syncs that wait for proof that it still leads.
+//!
+//! The follower's half is a log and two packets and stands in [`super::follower`].
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+
+use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
+use crate::mutant::Mutant;
+use crate::ops::{Caller, Pending};
+use crate::proto::{ErrorCode, Forwarded, QuorumPacket, Request};
+use crate::server::Note;
+use crate::server::cx::Cx;
+use crate::session::Expiry;
+use crate::time::{Duration, Instant};
+use crate::txn::codec;
+use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
+
+use super::leader::StepDown;
+use super::learner_link::{LearnerLink, LearnerState};
+use super::quorum::is_quorum;
+
+/// Where a request entered the ensemble.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Origin {
+    Here,
+    Learner(ServerId),
+}
+
+/// Who waits for a sync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Syncer {
+    Here(ConnId),
+    Learner(ServerId),
+}
+
+/// A sync is answered when everything proposed before it is delivered and a quorum has confirmed,
+/// after it came, that we still lead.
+// Departs: upstream answers without asking anybody (JIRA: ZOOKEEPER-1675), so a leader that was
+// deposed without knowing it lets its clients read old data behind a sync.
+#[derive(Clone, Copy, Debug)]
+struct PendingSync {
+    who: Syncer,
+    behind: Zxid,
+    round: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast {
+    epoch: Epoch,
+    proposed: Zxid,
+    pending: Pending,
+    owners: BTreeMap<SessionId, Origin>,
+    expiry: Expiry,
+    /// Sessions whose time is up as far as this server knows; they are closed when the learners
+    /// have answered this ping round and none has heard from them.
+    doubtful: BTreeMap<SessionId, u64>,
+    syncs: VecDeque<PendingSync>,
+    /// The newest ping round, and when it was sent.
+    round: u64,
+    round_at: Instant,
+    next_ping: Instant,
+}
+
+impl Broadcast {
+    pub(crate) fn enter(epoch: Epoch, cx: &mut Cx) -> Self {
+        // JIRA: every session gets a full timeout: this server does not know when it was last heard.
+        let mut expiry = Expiry::new(cx.config.tick);
+        for (&session, &timeout_ms) in &cx.database.sessions {
+            expiry.touch(session, millis(timeout_ms), cx.now.mono);
+        }
+        Self {
+            epoch,
+            proposed: Zxid::start_of(epoch),
+            pending: Pending::new(&cx.database),
+            owners: BTreeMap::new(),
+            expiry,
+            doubtful: BTreeMap::new(),
+            syncs: VecDeque::new(),
+            round: 0,
+            round_at: Instant(0),
+            next_ping: cx.now.mono,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    // ---- propose ----
+
+    /// Turns one write into a transaction and proposes it. Every request gets one, and so its reply,
+    /// even when it is refused.
+    // Zab: phase 3, step l.3.1 · ZK: PrepRequestProcessor.pRequest, Leader.propose (3.9)
+    pub(crate) fn propose(
+        &mut self,
+        origin: Origin,
+        request: &Forwarded,
+        learners: &mut BTreeMap<LinkId, LearnerLink>,
+        cx: &mut Cx,
+    ) -> Result<usize, StepDown> {
+        let zxid = self.proposed.next().ok_or(StepDown::ZxidRollover)?;
+        let (body, digest) = self.prepare(origin, request, zxid, cx);
+        let time = cx.now.wall;
+        let header = TxnHeader { session: request.session, cxid: request.cxid, zxid, time };
+        let entry = codec::encode(Txn { header, body, digest: Some(digest) });
+        self.proposed = zxid;
+        for (&link, learner) in learners {
+            if learner.is_forwarded_to() {
+                learner.sent_proposal(zxid, cx.now.mono);
+                cx.send(link, QuorumPacket::Proposal(entry.clone()));
+            }
+        }
+        let size = entry.payload.len();
+        cx.append(entry);
+        Ok(size)
+    }
+
+    fn prepare(
+        &mut self,
+        origin: Origin,
+        request: &Forwarded,
+        zxid: Zxid,
+        cx: &Cx,
+    ) -> (TxnBody, TxnDigest) {
+        let session = request.session;
+        match &request.request {
+            Request::CreateSession { timeout_ms } => {
+                self.owners.insert(session, origin);
+                self.expiry.touch(session, millis(*timeout_ms), cx.now.mono);
+            }
+            Request::CloseSession => {}
+            _ => {
+                // ZK: SessionTrackerImpl.checkSession (3.9)
+                let owner = *self.owners.entry(session).or_insert(origin);
+                if owner != origin {
+                    return self.pending.refuse(ErrorCode::SESSION_MOVED);
+                }
+            }
+        }
+        let caller = Caller { session, auth: &request.auth };
+        let (database, config) = (&cx.database, &cx.config);
+        self.pending.prepare(database, config, caller, &request.request, zxid, cx.now.wall)
+    }
+
+    // ---- commit ----
+
+    /// Commits what a quorum holds, in order: acknowledgements are cumulative, so each server is at
+    /// one mark, and everything up to the highest mark that a quorum has reached is committed.
+    // Zab: phase 3, step l.3.2 · ZK: Leader.tryToCommit (3.9)
+    pub(crate) fn commit(&self, learners: &BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
+        let before = cx.history.committed();
+        if before == cx.history.logged() {
+            return;
+        }
+        let me = cx.config.my_id;
+        let durable_here = cx.history.durable();
+        let mark = |id: ServerId| {
+            if id == me {
+                return durable_here;
+            }
+            let synced = learners.values().filter(|l| l.id == Some(id) && l.is_synced());
+            synced.map(|l| l.acked).max().unwrap_or(Zxid::ZERO)
+        };
+        let ensemble = &cx.config.ensemble;
+        let reached = |zxid: Zxid| is_quorum(ensemble, |id| mark(id) >= zxid);
+        let mut committed = ensemble.voters().map(mark).filter(|z| reached(*z)).max();
+        if cx.config.planted(Mutant::CommitWithoutQuorum) {
+            committed = Some(durable_here);
+        }
+        let Some(committed) = committed.filter(|z| *z > before) else { return };
+        cx.history.commit(committed);
+        let newly: Vec<Zxid> = cx
+            .history
+            .outstanding()
+            .map(|e| e.zxid())
+            .filter(|z| *z > before && *z <= committed)
+            .collect();
+        for (&link, learner) in learners.iter().filter(|(_, l)| l.is_forwarded_to()) {
+            for &zxid in newly.iter().filter(|z| **z <= learner.forwarded) {
+                cx.send(link, QuorumPacket::Commit { zxid });
+            }
+        }
+    }
+
+    /// `zxid` was delivered here.
+    pub(crate) fn on_delivered(&mut self, zxid: Zxid, body: &TxnBody, session: SessionId) {
+        self.pending.applied(zxid);
+        if let TxnBody::CloseSession { .. } = body {
+            self.owners.remove(&session);
+            self.expiry.remove(session);
+            self.doubtful.remove(&session);
+        }
+    }
+
+    // ---- sync ----
+
+    pub(crate) fn on_sync(
+        &mut self,
+        who: Syncer,
+        learners: &mut BTreeMap<LinkId, LearnerLink>,
+        cx: &mut Cx,
+    ) {
+        // One ping round serves all syncs of one moment: it leaves after all of them came.
+        if self.round_at != cx.now.mono || self.round == 0 {
+            self.ping(learners, cx);
+        }
+        self.syncs.push_back(PendingSync { who, behind: self.proposed, round: self.round });
+    }
+
+    /// The oldest sync, if it may be answered.
+    pub(crate) fn next_synced(
+        &mut self,
+        learners: &BTreeMap<LinkId, LearnerLink>,
+        cx: &Cx,
+    ) -> Option<Syncer> {
+        let sync = self.syncs.front()?;
+        let me = cx.config.my_id;
+        let confirmed = cx.config.planted(Mutant::SyncWithoutQuorum)
+            || is_quorum(&cx.config.ensemble, |id| {
+                id == me || learners.values().any(|l| l.id == Some(id) && l.answered >= sync.round)
+            });
+        let delivered =
+            cx.visible_zxid() >= sync.behind || cx.config.planted(Mutant::SyncReplyBypassesApply);
+        if !confirmed || !delivered {
+            return None;
+        }
+        self.syncs.pop_front().map(|s| s.who)
+    }
+
+    // ---- sessions ----
+
+    pub(crate) fn touch(&mut self, session: SessionId, timeout_ms: i32, cx: &Cx) {
+        if self.pending.session_open(&cx.database, session) {
+            self.expiry.touch(session, millis(timeout_ms), cx.now.mono);
+            self.doubtful.remove(&session);
+        }
+    }
+
+    /// A client came back with this session over `origin`, which owns it from now on.
+    pub(crate) fn revalidate(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        origin: Origin,
+        cx: &mut Cx,
+    ) -> bool {
+        if !self.pending.session_open(&cx.database, session) {
+            return false;
+        }
+        self.touch(session, timeout_ms, cx);
+        if self.owners.insert(session, origin).is_some_and(|before| before != origin) {
+            cx.note(Note::SessionMoved(session));
+        }
+        true
+    }
+
+    /// Closes the sessions that nobody has heard from.
+    // ZK: SessionTrackerImpl.run (3.9)
+    pub(crate) fn expire(
+        &mut self,
+        learners: &mut BTreeMap<LinkId, LearnerLink>,
+        cx: &mut Cx,
+    ) -> Result<(), StepDown> {
+        // Departs: a learner reports its clients' activity with the next ping only, so upstream may
+        // close a session that was active within its timeout. We ask the learners once more.
+        let up = self.expiry.expired(cx.now.mono);
+        if !up.is_empty() {
+            self.ping(learners, cx);
+            self.doubtful.extend(up.into_iter().map(|session| (session, self.round)));
+        }
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        let active = learners.values().filter(|l| l.state == LearnerState::Active);
+        let answered = active.map(|l| l.pings.front().map_or(u64::MAX, |oldest| oldest - 1)).min();
+        let answered = answered.unwrap_or(u64::MAX);
+        let silent: BTreeSet<_> =
+            self.doubtful.iter().filter(|(_, r)| **r <= answered).map(|(s, _)| *s).collect();
+        for session in silent {
+            self.doubtful.remove(&session);
+            cx.note(Note::SessionExpired(session));
+            let request = Forwarded {
+                session,
+                cxid: Xid(0),
+                request: Request::CloseSession,
+                auth: Default::default(),
+            };
+            self.propose(Origin::Here, &request, learners, cx)?;
+        }
+        Ok(())
+    }
+
+    // ---- time ----
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.expiry.deadline().map_or(self.next_ping, |at| at.min(self.next_ping))
+    }
+    pub(crate) fn ping_due(&self, now: Instant) -> bool {
+        self.next_ping <= now
+    }
+
+    /// One round of pings, every half tick and when a sync asks for proof.
+    // ZK: Leader.lead, LearnerHandler.ping (3.9)
+    pub(crate) fn ping(&mut self, learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
+        self.round += 1;
+        self.round_at = cx.now.mono;
+        if self.next_ping <= cx.now.mono {
+            self.next_ping = cx.now.mono + cx.config.tick / 2;
+        }
+        for (&link, learner) in learners {
+            if learner.state == LearnerState::Active {
+                learner.pings.push_back(self.round);
+                cx.send(link, QuorumPacket::Ping { zxid: self.proposed });
+            }
+        }
+    }
+}
+
+fn millis(ms: i32) -> Duration {
+    Duration::from_millis(ms.max(0) as u64)
+}

@@ -1,0 +1,99 @@
+//! Phase 1, discovery. A follower tells its acceptedEpoch (CEPOCH: FOLLOWERINFO); the leader waits
+//! for a quorum, picks an epoch above all of them (NEWEPOCH: LEADERINFO); a follower accepts it
+//! durably and answers with its history's position (ACK-E: ACKEPOCH). When a quorum has, nobody
+//! else can lead an older epoch, and the leader knows that its own history is the newest.
+//!
+//! What follows, phase 2, is in [`super::synchronization`].
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::config::Config;
+use crate::ids::{Epoch, ServerId, Zxid};
+use crate::mutant::Mutant;
+use crate::server::Ticket;
+
+use super::quorum::is_quorum;
+
+/// Leader, step l.1.1: who reported which acceptedEpoch.
+#[derive(Clone, Debug)]
+pub struct ProposingEpoch {
+    accepted: BTreeMap<ServerId, Epoch>,
+}
+
+impl ProposingEpoch {
+    pub fn enter(my_id: ServerId, accepted: Epoch) -> Self {
+        Self { accepted: [(my_id, accepted)].into() }
+    }
+
+    /// A learner reported. When a quorum has: the new epoch.
+    // Zab: phase 1, step l.1.1 · ZK: Leader.getEpochToPropose (3.9) · JIRA: ZOOKEEPER-1343
+    pub fn on_report(&mut self, from: ServerId, accepted: Epoch, config: &Config) -> Option<Epoch> {
+        self.accepted.insert(from, accepted);
+        self.chosen(config)
+    }
+
+    pub fn chosen(&self, config: &Config) -> Option<Epoch> {
+        if !is_quorum(&config.ensemble, |id| self.accepted.contains_key(&id)) {
+            return None;
+        }
+        let highest = self.accepted.values().max().copied().unwrap_or_default();
+        if config.planted(Mutant::DiscEpochMaxNotPlusOne) && highest > Epoch(0) {
+            return Some(highest);
+        }
+        Some(Epoch(highest.0 + 1))
+    }
+}
+
+/// Leader, step l.1.2: who acknowledged the new epoch.
+#[derive(Clone, Debug)]
+pub struct CollectingEpochAcks {
+    pub epoch: Epoch,
+    acked: BTreeSet<ServerId>,
+}
+
+/// A follower's history is newer than that of the server it elected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FollowerAhead {
+    pub theirs: (Epoch, Zxid),
+    pub ours: (Epoch, Zxid),
+}
+
+impl CollectingEpochAcks {
+    /// The leader's own acceptedEpoch is durable.
+    pub fn enter(epoch: Epoch, my_id: ServerId) -> Self {
+        Self { epoch, acked: [my_id].into() }
+    }
+
+    /// One ACKEPOCH. `current` is `None` when the follower had accepted this epoch before: it
+    /// counts for nothing, since it may have accepted it from another leader.
+    // Zab: phase 1, step l.1.2 · ZK: Leader.waitForEpochAck (3.9) · JIRA: ZOOKEEPER-1191
+    pub fn on_ack(
+        &mut self,
+        from: ServerId,
+        last: Zxid,
+        current: Option<Epoch>,
+        ours: (Epoch, Zxid),
+        config: &Config,
+    ) -> Result<bool, FollowerAhead> {
+        let Some(current) = current else { return Ok(self.complete(config)) };
+        if (current, last) > ours && !config.planted(Mutant::DiscSkipNewerCheck) {
+            return Err(FollowerAhead { theirs: (current, last), ours });
+        }
+        self.acked.insert(from);
+        Ok(self.complete(config))
+    }
+
+    pub fn complete(&self, config: &Config) -> bool {
+        is_quorum(&config.ensemble, |id| self.acked.contains(&id))
+    }
+}
+
+/// Follower, step f.1.2: LEADERINFO came; its epoch is on its way to disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepting {
+    pub epoch: Epoch,
+    /// `None`: accepted before, nothing to wait for.
+    pub durable_at: Option<Ticket>,
+    /// What ACKEPOCH will say.
+    pub current: Option<Epoch>,
+}

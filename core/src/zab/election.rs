@@ -1,0 +1,294 @@
+//! Phase 0, fast leader election: every server proposes the best vote it knows, best by
+//! (epoch, zxid, id), until a quorum proposes the same one. Whoever comes later learns from those
+//! who are settled whom they follow. A vote carries what would survive a power loss: the election
+//! of a term begins when everything logged in the last one is durable.
+//!
+//! Connections are [`crate::server::links`]' business; leading and following are not in here.
+//!
+// ZK: FastLeaderElection, Vote, SyncedLearnerTracker (3.9)
+
+use alloc::collections::BTreeMap;
+
+use crate::config::{Config, Ensemble};
+use crate::ids::{ServerId, Zxid};
+use crate::mutant::Mutant;
+use crate::proto::{Notification, PeerState};
+use crate::server::cx::Cx;
+use crate::server::links::Links;
+use crate::time::{Duration, Instant};
+
+use super::quorum::is_quorum;
+
+/// Who should lead, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vote {
+    pub leader: ServerId,
+    pub zxid: Zxid,
+    /// The leader's currentEpoch.
+    pub epoch: i64,
+}
+
+impl Vote {
+    /// The order that decides an election.
+    // ZK: FastLeaderElection.totalOrderPredicate (3.9)
+    pub fn beats(&self, other: &Self) -> bool {
+        (self.epoch, self.zxid, self.leader) > (other.epoch, other.zxid, other.leader)
+    }
+    fn of(n: &Notification) -> Self {
+        Self { leader: n.leader, zxid: n.zxid, epoch: n.peer_epoch }
+    }
+}
+
+/// A vote as it was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Received {
+    vote: Vote,
+    round: i64,
+    state: PeerState,
+}
+
+impl Received {
+    /// Do two settled servers mean the same leader? Round and zxid legitimately differ between
+    /// those who elected it and those who joined later.
+    // JIRA: ZOOKEEPER-1732, ZOOKEEPER-1805
+    fn same_leader(&self, other: &Self, config: &Config) -> bool {
+        if config.planted(Mutant::FleRejoinFullVoteEq) {
+            return self.vote == other.vote && self.round == other.round;
+        }
+        self.vote.leader == other.vote.leader && self.vote.epoch == other.vote.epoch
+    }
+}
+
+/// What a server that is not looking answers to those who are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settled {
+    pub vote: Vote,
+    pub round: i64,
+    pub state: PeerState,
+}
+
+/// Phase 0 of one server.
+#[derive(Clone, Debug)]
+pub struct Election {
+    round: i64,
+    initial: Vote,
+    proposal: Vote,
+    /// Votes of this round, by sender.
+    received: BTreeMap<ServerId, Received>,
+    /// What settled servers said, whatever their round.
+    settled: BTreeMap<ServerId, Received>,
+    /// A quorum agrees; better votes may come until then.
+    decide_at: Option<Instant>,
+    resend_at: Instant,
+    resend_after: Duration,
+}
+
+/// Why a message or a wake-up ends an election.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    pub settled: Settled,
+}
+
+impl Election {
+    /// Begins a round with a vote for oneself, told to all.
+    pub(crate) fn enter(previous_round: i64, cx: &mut Cx, links: &mut Links) -> Self {
+        let epochs = cx.epochs;
+        let zxid = if cx.config.planted(Mutant::LeaderZxidPremature) {
+            cx.history.logged().max(Zxid::start_of(epochs.accepted))
+        } else {
+            cx.history.logged()
+        };
+        let initial = Vote { leader: cx.config.my_id, zxid, epoch: i64::from(epochs.current.0) };
+        let mut election = Self {
+            round: previous_round + 1,
+            initial,
+            proposal: initial,
+            received: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            decide_at: None,
+            resend_at: cx.now.mono + cx.config.min_notification_interval,
+            resend_after: cx.config.min_notification_interval,
+        };
+        election.propose(cx, links);
+        election
+    }
+
+    pub fn round(&self) -> i64 {
+        self.round
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.decide_at.map_or(self.resend_at, |at| at.min(self.resend_at))
+    }
+
+    /// One message from `from`.
+    // ZK: FastLeaderElection.lookForLeader (3.9)
+    pub(crate) fn on_notification(
+        &mut self,
+        from: ServerId,
+        n: &Notification,
+        cx: &mut Cx,
+        links: &mut Links,
+    ) -> Option<Decision> {
+        let ensemble = &cx.config.ensemble;
+        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) {
+            // A stranger or an observer asks: it is told our vote, and has none itself.
+            links.notify(from, self.notification(cx), cx);
+            return None;
+        }
+        let theirs = Received { vote: Vote::of(n), round: n.round, state: n.state };
+        match n.state {
+            PeerState::Looking => self.on_looking(from, theirs, cx, links),
+            PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx),
+            PeerState::Observing => None,
+        }
+    }
+
+    fn on_looking(
+        &mut self,
+        from: ServerId,
+        theirs: Received,
+        cx: &mut Cx,
+        links: &mut Links,
+    ) -> Option<Decision> {
+        // A server that does not trust its empty database votes with zxid -1: no vote at all.
+        if theirs.vote.zxid == Zxid::from_wire(-1) {
+            return None;
+        }
+        if theirs.round < self.round {
+            links.notify(from, self.notification(cx), cx);
+            return None;
+        }
+        if theirs.round > self.round {
+            self.round = theirs.round;
+            self.received.clear();
+            self.decide_at = None;
+            self.proposal =
+                if theirs.vote.beats(&self.initial) { theirs.vote } else { self.initial };
+            self.propose(cx, links);
+        } else if theirs.vote.beats(&self.proposal) {
+            self.proposal = theirs.vote;
+            self.decide_at = None;
+            self.propose(cx, links);
+        }
+        self.received.insert(from, theirs);
+        self.settled.remove(&from);
+        self.count(cx)
+    }
+
+    /// Does a quorum propose what we propose? Then wait a little for a better vote, unless everyone
+    /// has spoken.
+    fn count(&mut self, cx: &Cx) -> Option<Decision> {
+        let agrees = |id| {
+            self.received.get(&id).is_some_and(|r| r.round == self.round && r.vote == self.proposal)
+        };
+        if !is_quorum(&cx.config.ensemble, agrees) {
+            self.decide_at = None;
+            return None;
+        }
+        if cx.config.ensemble.voters().all(agrees) {
+            return Some(self.decide(cx));
+        }
+        let wait = cx.config.min_notification_interval;
+        self.decide_at.get_or_insert(cx.now.mono + wait);
+        None
+    }
+
+    /// An election of one needs no message.
+    pub(crate) fn decided_at_once(&mut self, cx: &Cx) -> Option<Decision> {
+        self.count(cx)
+    }
+
+    fn decide(&self, cx: &Cx) -> Decision {
+        self.settle(self.proposal, self.round, cx)
+    }
+
+    fn settle(&self, vote: Vote, round: i64, cx: &Cx) -> Decision {
+        let state =
+            if vote.leader == cx.config.my_id { PeerState::Leading } else { PeerState::Following };
+        Decision { settled: Settled { vote, round, state } }
+    }
+
+    /// Somebody leads or follows already.
+    fn on_settled(&mut self, from: ServerId, theirs: Received, cx: &Cx) -> Option<Decision> {
+        if theirs.round == self.round {
+            self.received.insert(from, theirs);
+            if self.follows_quorum(&self.received, &theirs, cx) {
+                return Some(self.settle(theirs.vote, self.round, cx));
+            }
+        }
+        self.settled.insert(from, theirs);
+        if self.follows_quorum(&self.settled, &theirs, cx) {
+            self.round = theirs.round;
+            return Some(self.settle(theirs.vote, theirs.round, cx));
+        }
+        None
+    }
+
+    /// Do the votes equal to `theirs` come from a quorum, and does the leader itself say so?
+    // ZK: FastLeaderElection.checkLeader (3.9)
+    fn follows_quorum(
+        &self,
+        votes: &BTreeMap<ServerId, Received>,
+        theirs: &Received,
+        cx: &Cx,
+    ) -> bool {
+        let agrees = |id: ServerId| {
+            votes.get(&id).is_some_and(|r| match r.state {
+                PeerState::Looking => r.vote == theirs.vote && r.round == theirs.round,
+                PeerState::Following | PeerState::Leading => r.same_leader(theirs, &cx.config),
+                PeerState::Observing => false,
+            })
+        };
+        let leader = theirs.vote.leader;
+        let leader_says_so = if leader == cx.config.my_id {
+            theirs.round == self.round
+        } else {
+            votes.get(&leader).is_some_and(|r| r.state == PeerState::Leading)
+        };
+        leader_says_so && is_quorum(&cx.config.ensemble, agrees)
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Cx, links: &mut Links) -> Option<Decision> {
+        let now = cx.now.mono;
+        if self.decide_at.is_some_and(|at| at <= now) {
+            return Some(self.decide(cx));
+        }
+        if self.resend_at <= now {
+            self.resend_after = (self.resend_after * 2).min(cx.config.max_notification_interval);
+            self.resend_at = now + self.resend_after;
+            return self.propose(cx, links);
+        }
+        None
+    }
+
+    /// Tells everybody what we propose, ourselves included.
+    fn propose(&mut self, cx: &mut Cx, links: &mut Links) -> Option<Decision> {
+        let own = Received { vote: self.proposal, round: self.round, state: PeerState::Looking };
+        self.received.insert(cx.config.my_id, own);
+        links.notify_all(&self.notification(cx), cx);
+        self.count(cx)
+    }
+
+    fn notification(&self, cx: &Cx) -> Notification {
+        notification(&cx.config.ensemble, self.proposal, self.round, PeerState::Looking)
+    }
+}
+
+impl Settled {
+    pub(crate) fn notification(&self, cx: &Cx) -> Notification {
+        notification(&cx.config.ensemble, self.vote, self.round, self.state)
+    }
+}
+
+fn notification(ensemble: &Ensemble, vote: Vote, round: i64, state: PeerState) -> Notification {
+    Notification {
+        state,
+        leader: vote.leader,
+        zxid: vote.zxid,
+        round,
+        peer_epoch: vote.epoch,
+        version: 2,
+        config: ensemble.text().into_bytes().into(),
+    }
+}

@@ -1,0 +1,339 @@
+//! A follower's term: from the election's decision through the three phases until the link to the
+//! leader is gone or silent. Dispatch only; the steps are in the phases' files.
+//!
+//! ```text
+//!   Connecting --LinkUp--> Greeted --LEADERINFO--> Accepting --durable--> Synchronizing --UPTODATE--> Broadcast
+//! ```
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
+use crate::mutant::Mutant;
+use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
+use crate::server::cx::Cx;
+use crate::server::{Action, CloseReason, Epochs, Note, PeerMessage, Port};
+use crate::time::Instant;
+
+use super::PeerMisbehaved;
+use super::discovery::Accepting;
+use super::synchronization::{FollowerSync, check_follows};
+
+/// Upstream's learners since 3.4 all speak this.
+pub const LEARNER_PROTOCOL_VERSION: i32 = 0x10000;
+
+#[derive(Clone, Debug)]
+pub struct Following {
+    pub leader: ServerId,
+    link: Option<LinkId>,
+    phase: Phase,
+    /// The leader was heard from, or the term began.
+    heard_at: Instant,
+    /// The next try to connect.
+    redial_at: Option<Instant>,
+    /// Sessions heard from since the last PING, with their timeouts in ms.
+    touched: BTreeMap<SessionId, i32>,
+    /// The last proposal acknowledged.
+    acked: Zxid,
+    /// Who waits for a SYNC; the leader answers them in order.
+    syncs: VecDeque<ConnId>,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Connecting,
+    Greeted,
+    Accepting(Accepting),
+    Synchronizing(FollowerSync),
+    Broadcast,
+}
+
+/// What a packet means to the server around.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    Nothing,
+    /// UPTODATE: clients may come.
+    Serve(Epoch),
+    Synced(ConnId),
+    Revalidated {
+        session: SessionId,
+        valid: bool,
+    },
+}
+
+impl Following {
+    pub(crate) fn enter(leader: ServerId, cx: &mut Cx) -> Self {
+        cx.push(Action::Dial { to: leader, port: Port::Quorum });
+        Self {
+            leader,
+            link: None,
+            phase: Phase::Connecting,
+            heard_at: cx.now.mono,
+            redial_at: None,
+            touched: BTreeMap::new(),
+            acked: Zxid::ZERO,
+            syncs: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn link(&self) -> Option<LinkId> {
+        self.link
+    }
+
+    pub(crate) fn on_link_up(&mut self, link: LinkId, cx: &mut Cx) {
+        let Phase::Connecting = self.phase else {
+            cx.close_link(link, CloseReason::Superseded);
+            return;
+        };
+        self.link = Some(link);
+        self.phase = Phase::Greeted;
+        // Zab: phase 1, step f.1.1 (CEPOCH)
+        let info = LearnerInfo {
+            id: cx.config.my_id,
+            protocol_version: LEARNER_PROTOCOL_VERSION,
+            config_version: cx.config.ensemble.version as i64,
+        };
+        let accepted = cx.epochs.accepted;
+        cx.send(link, QuorumPacket::FollowerInfo { accepted, info });
+    }
+
+    // ZK: Learner.connectToLeader (3.9)
+    pub(crate) fn on_dial_failed(&mut self, cx: &Cx) {
+        self.redial_at = Some(cx.now.mono + cx.config.leader_connect_delay);
+    }
+
+    /// When the leader counts as gone.
+    fn silent_at(&self, cx: &Cx) -> Instant {
+        let settled = match &self.phase {
+            Phase::Broadcast => true,
+            Phase::Synchronizing(sync) => sync.is_acknowledged(),
+            Phase::Connecting | Phase::Greeted | Phase::Accepting(_) => false,
+        };
+        self.heard_at + if settled { cx.config.sync_timeout() } else { cx.config.init_timeout() }
+    }
+
+    pub(crate) fn deadline(&self, cx: &Cx) -> Instant {
+        let silent = self.silent_at(cx);
+        self.redial_at.map_or(silent, |at| at.min(silent))
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
+        if self.silent_at(cx) <= cx.now.mono {
+            return Err(PeerMisbehaved::Silent);
+        }
+        if self.redial_at.is_some_and(|at| at <= cx.now.mono) {
+            self.redial_at = None;
+            cx.push(Action::Dial { to: self.leader, port: Port::Quorum });
+        }
+        Ok(())
+    }
+
+    /// One message of the leader. An error ends the term.
+    pub(crate) fn on_message(
+        &mut self,
+        message: PeerMessage,
+        cx: &mut Cx,
+    ) -> Result<Heard, PeerMisbehaved> {
+        self.heard_at = cx.now.mono;
+        let packet = match message {
+            PeerMessage::Quorum(packet) => packet,
+            PeerMessage::Snapshot(database) => {
+                let Phase::Synchronizing(sync) = &mut self.phase else {
+                    let what = "a snapshot";
+                    return Err(PeerMisbehaved::Unexpected { what, phase: self.phase.name() });
+                };
+                sync.on_snapshot(database, cx)?;
+                return Ok(Heard::Nothing);
+            }
+            PeerMessage::Election(_) => {
+                let what = "a notification";
+                return Err(PeerMisbehaved::Unexpected { what, phase: self.phase.name() });
+            }
+        };
+        match (&mut self.phase, packet) {
+            (Phase::Greeted, QuorumPacket::LeaderInfo { epoch, .. }) => {
+                self.on_leader_info(epoch, cx)?;
+            }
+            (Phase::Synchronizing(sync), packet) => match packet {
+                QuorumPacket::Diff { zxid } => sync.on_diff(zxid, cx)?,
+                QuorumPacket::Trunc { zxid } => sync.on_trunc(zxid, cx)?,
+                QuorumPacket::Snap { zxid } => sync.on_snap(zxid, cx)?,
+                QuorumPacket::Proposal(entry) => sync.on_proposal(entry, cx)?,
+                QuorumPacket::Commit { zxid } => sync.on_commit(zxid, cx)?,
+                QuorumPacket::NewLeader { zxid, .. } => sync.on_new_leader(zxid, cx)?,
+                QuorumPacket::UpToDate => {
+                    sync.on_up_to_date(cx)?;
+                    let epoch = sync.epoch;
+                    self.phase = Phase::Broadcast;
+                    if let Some(link) = self.link {
+                        // ZK: Learner.syncWithLeader acknowledges UPTODATE too; Java leaders expect
+                        // it, the paper has no such step.
+                        cx.send(link, QuorumPacket::Ack { zxid: Zxid::start_of(epoch) });
+                    }
+                    let leader = self.leader;
+                    cx.note(Note::UpToDate { epoch, leader });
+                    return Ok(Heard::Serve(epoch));
+                }
+                // A learner in synchronization does not answer pings.
+                QuorumPacket::Ping { .. } => {}
+                other => return Err(unexpected(&other, "synchronization")),
+            },
+            (Phase::Broadcast, packet) => return self.on_broadcast(packet, cx),
+            (Phase::Accepting(_) | Phase::Connecting | Phase::Greeted, other) => {
+                return Err(unexpected(&other, self.phase.name()));
+            }
+        }
+        Ok(Heard::Nothing)
+    }
+
+    // Zab: phase 1, step f.1.2 · ZK: Learner.registerWithLeader (3.9)
+    fn on_leader_info(&mut self, epoch: Epoch, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
+        let Epochs { accepted, current } = cx.epochs;
+        let accepting = if epoch > accepted {
+            let durable_at = Some(cx.save_accepted(epoch));
+            Accepting { epoch, durable_at, current: Some(current) }
+        } else if epoch == accepted {
+            Accepting { epoch, durable_at: None, current: None }
+        } else {
+            return Err(PeerMisbehaved::EpochWentBack { sent: epoch, accepted });
+        };
+        self.phase = Phase::Accepting(accepting);
+        Ok(())
+    }
+
+    // Zab: phase 3 · ZK: Follower.processPacket (3.9)
+    fn on_broadcast(&mut self, packet: QuorumPacket, cx: &mut Cx) -> Result<Heard, PeerMisbehaved> {
+        match packet {
+            QuorumPacket::Proposal(entry) => {
+                check_follows(&entry, cx)?;
+                cx.append(entry);
+            }
+            QuorumPacket::Commit { zxid } => {
+                if zxid > cx.history.logged() {
+                    let logged = cx.history.logged();
+                    return Err(PeerMisbehaved::CommitBeyondLog { zxid, logged });
+                }
+                cx.history.commit(zxid);
+            }
+            QuorumPacket::Ping { zxid } => {
+                let touched = core::mem::take(&mut self.touched);
+                let touched = if cx.config.planted(Mutant::TouchNotForwarded) {
+                    alloc::vec::Vec::new()
+                } else {
+                    touched.into_iter().collect()
+                };
+                if let Some(link) = self.link {
+                    cx.send(link, QuorumPacket::PingReply { zxid, touched });
+                }
+            }
+            QuorumPacket::Sync => {
+                return Ok(self.syncs.pop_front().map_or(Heard::Nothing, Heard::Synced));
+            }
+            QuorumPacket::Revalidated { session, valid } => {
+                return Ok(Heard::Revalidated { session, valid });
+            }
+            other => return Err(unexpected(&other, "broadcast")),
+        }
+        Ok(Heard::Nothing)
+    }
+
+    /// Sends the acknowledgements that have become true: something may be durable now.
+    pub(crate) fn acknowledge(&mut self, cx: &mut Cx) {
+        let Some(link) = self.link else { return };
+        match &mut self.phase {
+            Phase::Accepting(accepting) => {
+                if accepting.durable_at.is_none_or(|ticket| cx.is_durable(ticket)) {
+                    let (last, current) = (cx.history.logged(), accepting.current);
+                    cx.send(link, QuorumPacket::AckEpoch { last, current });
+                    self.phase = Phase::Synchronizing(FollowerSync::enter(accepting.epoch));
+                }
+            }
+            Phase::Synchronizing(sync) => {
+                if sync.may_acknowledge(cx) {
+                    let zxid = Zxid::start_of(sync.epoch);
+                    self.acked = cx.history.committed().max(zxid);
+                    cx.send(link, QuorumPacket::Ack { zxid });
+                }
+                if sync.is_acknowledged() {
+                    self.acknowledge_proposals(link, cx);
+                }
+            }
+            Phase::Broadcast => self.acknowledge_proposals(link, cx),
+            Phase::Connecting | Phase::Greeted => {}
+        }
+    }
+
+    /// One ACK for each proposal, in order: Java leaders count them one by one.
+    fn acknowledge_proposals(&mut self, link: LinkId, cx: &mut Cx) {
+        let durable = if cx.config.planted(Mutant::AckBeforeSync) {
+            cx.history.logged()
+        } else {
+            cx.history.durable()
+        };
+        while self.acked < durable {
+            // Acknowledged zxids are of this epoch, and contiguous.
+            self.acked = Zxid(self.acked.0 + 1);
+            cx.send(link, QuorumPacket::Ack { zxid: self.acked });
+        }
+    }
+
+    pub(crate) fn forward(&self, forwarded: Forwarded, cx: &mut Cx) {
+        if let Some(link) = self.link {
+            cx.send(link, QuorumPacket::Request(forwarded));
+        }
+    }
+    pub(crate) fn forward_sync(&mut self, conn: ConnId, forwarded: Forwarded, cx: &mut Cx) {
+        self.syncs.push_back(conn);
+        self.forward(forwarded, cx);
+    }
+    pub(crate) fn revalidate(&self, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
+        if let Some(link) = self.link {
+            cx.send(link, QuorumPacket::Revalidate { session, timeout_ms });
+        }
+    }
+    pub(crate) fn touch(&mut self, session: SessionId, timeout_ms: i32) {
+        self.touched.insert(session, timeout_ms);
+    }
+}
+
+fn unexpected(packet: &QuorumPacket, phase: &'static str) -> PeerMisbehaved {
+    PeerMisbehaved::Unexpected { what: packet.name(), phase }
+}
+
+impl Phase {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Greeted => "discovery, before LEADERINFO",
+            Self::Accepting(_) => "discovery, before ACKEPOCH",
+            Self::Synchronizing(_) => "synchronization",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
+impl QuorumPacket {
+    /// Upstream's name of the packet type.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "REQUEST",
+            Self::Proposal(_) => "PROPOSAL",
+            Self::Ack { .. } => "ACK",
+            Self::Commit { .. } => "COMMIT",
+            Self::Ping { .. } | Self::PingReply { .. } => "PING",
+            Self::Revalidate { .. } | Self::Revalidated { .. } => "REVALIDATE",
+            Self::Sync => "SYNC",
+            Self::Inform(_) => "INFORM",
+            Self::CommitAndActivate { .. } => "COMMITANDACTIVATE",
+            Self::NewLeader { .. } => "NEWLEADER",
+            Self::FollowerInfo { .. } => "FOLLOWERINFO",
+            Self::UpToDate => "UPTODATE",
+            Self::Diff { .. } => "DIFF",
+            Self::Trunc { .. } => "TRUNC",
+            Self::Snap { .. } => "SNAP",
+            Self::ObserverInfo { .. } => "OBSERVERINFO",
+            Self::LeaderInfo { .. } => "LEADERINFO",
+            Self::AckEpoch { .. } => "ACKEPOCH",
+            Self::InformAndActivate { .. } => "INFORMANDACTIVATE",
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! A leader's term: from the election's decision through the three phases until it has no quorum
+//! any more. It owns the links to learners; the steps of the phases are in their files.
+//!
+//! ```text
+//!   ProposingEpoch --quorum reported--> SavingAccepted --durable--> CollectingEpochAcks
+//!     --quorum acknowledged--> CollectingNewLeaderAcks --quorum acknowledged--> Broadcast
+//! ```
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
+use crate::mutant::Mutant;
+use crate::proto::{Forwarded, QuorumPacket};
+use crate::server::cx::Cx;
+use crate::server::links::Parked;
+use crate::server::{Action, CloseReason, Note, PeerMessage, SyncKind, Ticket};
+use crate::time::Instant;
+
+use super::PeerMisbehaved;
+use super::broadcast::{Broadcast, Origin};
+use super::catch_up;
+use super::discovery::{CollectingEpochAcks, ProposingEpoch};
+use super::follower::LEARNER_PROTOCOL_VERSION;
+use super::learner_link::{LearnerLink, LearnerState};
+use super::quorum::is_quorum;
+use super::synchronization::CollectingNewLeaderAcks;
+
+#[derive(Clone, Debug)]
+pub struct Leading {
+    learners: BTreeMap<LinkId, LearnerLink>,
+    phase: Phase,
+    /// Phases 1 and 2 must be through by then.
+    establish_by: Instant,
+    /// What this term's history begins with, for the comparison in ACKEPOCH.
+    summary: (Epoch, Zxid),
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    ProposingEpoch(ProposingEpoch),
+    SavingAccepted { epoch: Epoch, ticket: Ticket },
+    CollectingEpochAcks(CollectingEpochAcks),
+    CollectingNewLeaderAcks(CollectingNewLeaderAcks),
+    Broadcast(Broadcast),
+}
+
+/// Why a leader steps down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StepDown {
+    #[error("not established within initLimit")]
+    NotEstablished,
+    #[error("no quorum heard from within syncLimit")]
+    QuorumLost,
+    #[error("a follower has a newer history")]
+    FollowerAhead,
+    #[error("the counter of this epoch is used up")]
+    ZxidRollover,
+}
+
+/// What a packet of a learner means to the server around.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Nothing,
+    Request { from: ServerId, forwarded: Forwarded },
+}
+
+impl Leading {
+    pub(crate) fn enter(parked: BTreeMap<LinkId, Parked>, cx: &mut Cx) -> Result<Self, StepDown> {
+        let mut leading = Self {
+            learners: BTreeMap::new(),
+            phase: Phase::ProposingEpoch(ProposingEpoch::enter(
+                cx.config.my_id,
+                cx.epochs.accepted,
+            )),
+            establish_by: cx.now.mono + cx.config.init_timeout(),
+            summary: (cx.epochs.current, cx.history.logged()),
+        };
+        leading.propose_epoch(cx);
+        for (link, Parked { packets }) in parked {
+            leading.on_link_up(link, cx);
+            for packet in packets {
+                let asked = leading.on_packet(link, packet, cx)?;
+                debug_assert!(matches!(asked, Asked::Nothing), "nobody is synced yet");
+            }
+        }
+        Ok(leading)
+    }
+
+    pub(crate) fn broadcast(&mut self) -> Option<&mut Broadcast> {
+        match &mut self.phase {
+            Phase::Broadcast(broadcast) => Some(broadcast),
+            Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_)
+            | Phase::CollectingNewLeaderAcks(_) => None,
+        }
+    }
+    /// The broadcast phase and the learners, for steps that need both.
+    pub(crate) fn broadcasting(
+        &mut self,
+    ) -> Option<(&mut Broadcast, &mut BTreeMap<LinkId, LearnerLink>)> {
+        match &mut self.phase {
+            Phase::Broadcast(broadcast) => Some((broadcast, &mut self.learners)),
+            Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_)
+            | Phase::CollectingNewLeaderAcks(_) => None,
+        }
+    }
+    pub(crate) fn learner_links(&self) -> Vec<LinkId> {
+        self.learners.keys().copied().collect()
+    }
+    pub(crate) fn synced_followers(&self) -> usize {
+        self.learners.values().filter(|l| l.state == LearnerState::Active).count()
+    }
+    pub(crate) fn learners(&self) -> usize {
+        self.learners.len()
+    }
+
+    // ---- links ----
+
+    pub(crate) fn on_link_up(&mut self, link: LinkId, cx: &Cx) {
+        self.learners.insert(link, LearnerLink::new(cx.now.mono));
+    }
+    pub(crate) fn on_link_down(&mut self, link: LinkId) {
+        self.learners.remove(&link);
+    }
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.learners.contains_key(&link)
+    }
+    fn drop_learner(&mut self, link: LinkId, why: CloseReason, cx: &mut Cx) {
+        if self.learners.remove(&link).is_some() {
+            cx.close_link(link, why);
+        }
+    }
+
+    pub(crate) fn on_message(
+        &mut self,
+        link: LinkId,
+        message: PeerMessage,
+        cx: &mut Cx,
+    ) -> Result<Asked, StepDown> {
+        match message {
+            PeerMessage::Quorum(packet) => self.on_packet(link, packet, cx),
+            PeerMessage::Election(_) | PeerMessage::Snapshot(_) => {
+                let why = "only quorum packets are expected from a learner";
+                self.drop_learner(link, CloseReason::Misbehaved(why.into()), cx);
+                Ok(Asked::Nothing)
+            }
+        }
+    }
+
+    /// One packet of a learner. What a learner does wrong ends its link, not our term.
+    // ZK: LearnerHandler.run (3.9)
+    fn on_packet(
+        &mut self,
+        link: LinkId,
+        packet: QuorumPacket,
+        cx: &mut Cx,
+    ) -> Result<Asked, StepDown> {
+        let Some(learner) = self.learners.get_mut(&link) else { return Ok(Asked::Nothing) };
+        learner.heard_at = cx.now.mono;
+        let (state, id) = (learner.state, learner.id);
+        let fault = match (state, packet) {
+            (LearnerState::Greeting, QuorumPacket::FollowerInfo { accepted, info }) => {
+                return self.on_follower_info(link, info.id, accepted, cx);
+            }
+            (LearnerState::Greeting, QuorumPacket::ObserverInfo { .. }) => {
+                CloseReason::Misbehaved("observers are not served yet".into())
+            }
+            (LearnerState::Accepting, QuorumPacket::AckEpoch { last, current }) => {
+                return self.on_ack_epoch(link, last, current, cx);
+            }
+            (
+                LearnerState::Syncing | LearnerState::Acked | LearnerState::Active,
+                QuorumPacket::Ack { zxid },
+            ) => {
+                self.on_ack(link, zxid, cx);
+                return Ok(Asked::Nothing);
+            }
+            (LearnerState::Active, QuorumPacket::PingReply { touched, .. }) => {
+                self.on_ping_reply(link, &touched, cx);
+                return Ok(Asked::Nothing);
+            }
+            (LearnerState::Active, QuorumPacket::Request(forwarded)) => {
+                let Some(from) = id else { return Ok(Asked::Nothing) };
+                return Ok(Asked::Request { from, forwarded });
+            }
+            (LearnerState::Active, QuorumPacket::Revalidate { session, timeout_ms }) => {
+                self.on_revalidate(link, session, timeout_ms, cx);
+                return Ok(Asked::Nothing);
+            }
+            // A learner whose ping crossed NEWLEADER.
+            (LearnerState::Syncing | LearnerState::Acked, QuorumPacket::PingReply { .. }) => {
+                return Ok(Asked::Nothing);
+            }
+            (_, other) => {
+                let what = other.name();
+                let why = PeerMisbehaved::Unexpected { what, phase: "this learner's" };
+                CloseReason::Misbehaved(alloc::format!("{why}: {state:?}"))
+            }
+        };
+        self.drop_learner(link, fault, cx);
+        Ok(Asked::Nothing)
+    }
+
+    // ---- phase 1 ----
+
+    fn on_follower_info(
+        &mut self,
+        link: LinkId,
+        id: ServerId,
+        accepted: Epoch,
+        cx: &mut Cx,
+    ) -> Result<Asked, StepDown> {
+        if id == cx.config.my_id || !cx.config.ensemble.is_voter(id) {
+            let why = alloc::format!("{id:?} is no other voter of this ensemble");
+            self.drop_learner(link, CloseReason::Misbehaved(why), cx);
+            return Ok(Asked::Nothing);
+        }
+        // One link for each learner: the newer one is the living one.
+        let older = self.learners.iter().find(|(l, x)| **l != link && x.id == Some(id));
+        if let Some((&older, _)) = older {
+            self.drop_learner(older, CloseReason::Superseded, cx);
+        }
+        if let Some(learner) = self.learners.get_mut(&link) {
+            learner.id = Some(id);
+            learner.state = LearnerState::AwaitingEpoch;
+        }
+        if let Phase::ProposingEpoch(step) = &mut self.phase {
+            step.on_report(id, accepted, &cx.config);
+        }
+        self.propose_epoch(cx);
+        self.send_leader_infos(cx);
+        Ok(Asked::Nothing)
+    }
+
+    /// A quorum has reported: make the new epoch durable, then propose it.
+    fn propose_epoch(&mut self, cx: &mut Cx) {
+        let Phase::ProposingEpoch(step) = &self.phase else { return };
+        let Some(epoch) = step.chosen(&cx.config) else { return };
+        let ticket =
+            if epoch > cx.epochs.accepted { cx.save_accepted(epoch) } else { cx.last_ticket() };
+        self.phase = Phase::SavingAccepted { epoch, ticket };
+    }
+
+    /// The epoch that this leader proposes, when it may be told.
+    fn epoch(&self) -> Option<Epoch> {
+        match &self.phase {
+            Phase::ProposingEpoch(_) | Phase::SavingAccepted { .. } => None,
+            Phase::CollectingEpochAcks(step) => Some(step.epoch),
+            Phase::CollectingNewLeaderAcks(step) => Some(step.epoch),
+            Phase::Broadcast(broadcast) => Some(broadcast.epoch()),
+        }
+    }
+
+    // Zab: phase 1, step l.1.1 (NEWEPOCH)
+    fn send_leader_infos(&mut self, cx: &mut Cx) {
+        let Some(epoch) = self.epoch() else { return };
+        for (&link, learner) in &mut self.learners {
+            if learner.state == LearnerState::AwaitingEpoch {
+                learner.state = LearnerState::Accepting;
+                let protocol_version = LEARNER_PROTOCOL_VERSION;
+                cx.send(link, QuorumPacket::LeaderInfo { epoch, protocol_version });
+            }
+        }
+    }
+
+    fn on_ack_epoch(
+        &mut self,
+        link: LinkId,
+        last: Zxid,
+        current: Option<Epoch>,
+        cx: &mut Cx,
+    ) -> Result<Asked, StepDown> {
+        let Some(learner) = self.learners.get_mut(&link) else { return Ok(Asked::Nothing) };
+        learner.state = LearnerState::AwaitingSync { last };
+        let id = learner.id;
+        if let (Phase::CollectingEpochAcks(step), Some(id)) = (&mut self.phase, id) {
+            step.on_ack(id, last, current, self.summary, &cx.config)
+                .map_err(|_| StepDown::FollowerAhead)?;
+        }
+        self.begin_synchronization(cx);
+        self.synchronize_learners(cx);
+        Ok(Asked::Nothing)
+    }
+
+    /// A quorum acknowledged the epoch: nobody can be elected for an older one.
+    fn begin_synchronization(&mut self, cx: &mut Cx) {
+        let Phase::CollectingEpochAcks(step) = &self.phase else { return };
+        if step.complete(&cx.config) {
+            let epoch = step.epoch;
+            self.phase = Phase::CollectingNewLeaderAcks(CollectingNewLeaderAcks::enter(epoch, cx));
+        }
+    }
+
+    // ---- phase 2 ----
+
+    fn synchronize_learners(&mut self, cx: &mut Cx) {
+        match &self.phase {
+            Phase::CollectingNewLeaderAcks(_) | Phase::Broadcast(_) => {}
+            Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_) => return,
+        }
+        let Some(epoch) = self.epoch() else { return };
+        for (&link, learner) in &mut self.learners {
+            if let LearnerState::AwaitingSync { last } = learner.state {
+                synchronize(link, learner, last, epoch, cx);
+            }
+        }
+    }
+
+    fn on_ack(&mut self, link: LinkId, zxid: Zxid, cx: &mut Cx) {
+        let Some(epoch) = self.epoch() else { return };
+        let Some(learner) = self.learners.get_mut(&link) else { return };
+        if zxid == Zxid::start_of(epoch) {
+            if learner.state == LearnerState::Syncing {
+                learner.state = LearnerState::Acked;
+                if let (Phase::CollectingNewLeaderAcks(step), Some(id)) =
+                    (&mut self.phase, learner.id)
+                {
+                    step.on_ack(id);
+                }
+            }
+        } else if zxid > learner.forwarded {
+            let why = alloc::format!("ACK of {zxid}, sent up to {}", learner.forwarded);
+            self.drop_learner(link, CloseReason::Misbehaved(why), cx);
+        } else {
+            // JIRA: ZOOKEEPER-4685: may come before the ACK of NEWLEADER from Java 3.8.
+            learner.on_ack(zxid, cx.now.mono);
+        }
+    }
+
+    /// Whatever became durable or acknowledged may carry the term one phase on. Returns true once,
+    /// when this leader is established.
+    pub(crate) fn advance(&mut self, cx: &mut Cx) -> bool {
+        if let Phase::SavingAccepted { epoch, ticket } = self.phase {
+            if !cx.is_durable(ticket) {
+                return false;
+            }
+            let step = CollectingEpochAcks::enter(epoch, cx.config.my_id);
+            self.phase = Phase::CollectingEpochAcks(step);
+            self.send_leader_infos(cx);
+            self.begin_synchronization(cx);
+        }
+        let established = match &self.phase {
+            Phase::CollectingNewLeaderAcks(step) if step.complete(cx) => Some(step.epoch),
+            Phase::CollectingNewLeaderAcks(_)
+            | Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_)
+            | Phase::Broadcast(_) => None,
+        };
+        if let Some(epoch) = established {
+            cx.note(Note::Established { epoch });
+            self.phase = Phase::Broadcast(Broadcast::enter(epoch, cx));
+        }
+        self.send_up_to_dates(cx);
+        if let Phase::Broadcast(broadcast) = &mut self.phase {
+            broadcast.commit(&self.learners, cx);
+        }
+        established.is_some()
+    }
+
+    // Zab: phase 2, step l.2.2 (COMMIT-LD)
+    fn send_up_to_dates(&mut self, cx: &mut Cx) {
+        let Phase::Broadcast(_) = &self.phase else { return };
+        for (&link, learner) in &mut self.learners {
+            if learner.state == LearnerState::Acked {
+                learner.state = LearnerState::Active;
+                cx.send(link, QuorumPacket::UpToDate);
+            }
+        }
+    }
+
+    // ---- phase 3, what concerns learners ----
+
+    fn on_ping_reply(&mut self, link: LinkId, touched: &[(SessionId, i32)], cx: &mut Cx) {
+        if let Some(learner) = self.learners.get_mut(&link) {
+            if let Some(round) = learner.pings.pop_front() {
+                learner.answered = round;
+            }
+        }
+        if let Phase::Broadcast(broadcast) = &mut self.phase {
+            for &(session, timeout_ms) in touched {
+                broadcast.touch(session, timeout_ms, cx);
+            }
+        }
+    }
+
+    // ZK: LearnerHandler: REVALIDATE (3.9)
+    fn on_revalidate(&mut self, link: LinkId, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
+        let id = self.learners.get(&link).and_then(|l| l.id);
+        let (Phase::Broadcast(broadcast), Some(id)) = (&mut self.phase, id) else { return };
+        let valid = broadcast.revalidate(session, timeout_ms, Origin::Learner(id), cx);
+        cx.send(link, QuorumPacket::Revalidated { session, valid });
+    }
+
+    // ---- time ----
+
+    pub(crate) fn deadline(&self, cx: &Cx) -> Instant {
+        match &self.phase {
+            Phase::Broadcast(broadcast) => broadcast.deadline(),
+            Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_)
+            | Phase::CollectingNewLeaderAcks(_) => {
+                let oldest = self.learners.values().map(|l| l.heard_at).min();
+                oldest.map_or(self.establish_by, |at| {
+                    self.establish_by.min(at + cx.config.init_timeout())
+                })
+            }
+        }
+    }
+
+    pub(crate) fn on_wake(&mut self, cx: &mut Cx) -> Result<(), StepDown> {
+        let now = cx.now.mono;
+        let Phase::Broadcast(broadcast) = &mut self.phase else {
+            self.drop_silent(cx);
+            return if self.establish_by <= now { Err(StepDown::NotEstablished) } else { Ok(()) };
+        };
+        if !broadcast.ping_due(now) {
+            return Ok(());
+        }
+        self.drop_silent(cx);
+        let Phase::Broadcast(broadcast) = &mut self.phase else { return Ok(()) };
+        let synced = |id| self.learners.values().any(|l| l.id == Some(id) && l.is_synced());
+        let me = cx.config.my_id;
+        if !is_quorum(&cx.config.ensemble, |id| id == me || synced(id))
+            && !cx.config.planted(Mutant::LeaderIgnoresLostQuorum)
+        {
+            return Err(StepDown::QuorumLost);
+        }
+        broadcast.ping(&mut self.learners, cx);
+        Ok(())
+    }
+
+    /// Learners that say nothing, or acknowledge nothing, are let go.
+    // ZK: LearnerHandler.synced, SyncLimitCheck.check (3.9)
+    fn drop_silent(&mut self, cx: &mut Cx) {
+        let now = cx.now.mono;
+        let silent: Vec<_> = self
+            .learners
+            .iter()
+            .filter(|(_, l)| {
+                let limit = if l.state == LearnerState::Active {
+                    cx.config.sync_timeout()
+                } else {
+                    cx.config.init_timeout()
+                };
+                let owes = l.owes_ack_since.is_some_and(|since| now.since(since) >= limit);
+                now.since(l.heard_at) >= limit || owes
+            })
+            .map(|(link, _)| *link)
+            .collect();
+        for link in silent {
+            self.drop_learner(link, CloseReason::PeerTimeout, cx);
+        }
+    }
+
+    /// The links of a term end with it.
+    pub(crate) fn close(&mut self, cx: &mut Cx) {
+        for link in self.learner_links() {
+            self.drop_learner(link, CloseReason::TermOver, cx);
+        }
+    }
+}
+
+/// Sends one learner what it lacks, then NEWLEADER, and takes it into the forwarding set, all in one
+/// step: no commit can fall between.
+// Zab: phase 2, step l.2.1 · ZK: LearnerHandler.syncFollower, Leader.startForwarding (3.9)
+fn synchronize(link: LinkId, learner: &mut LearnerLink, last: Zxid, epoch: Epoch, cx: &mut Cx) {
+    let plan = catch_up::plan(last, &cx.history, &cx.config);
+    if let Some(id) = learner.id {
+        let (how, from, upto) = (plan.kind, last, cx.history.delivered());
+        cx.note(Note::Sync { learner: id, how, from, upto });
+    }
+    match plan.kind {
+        SyncKind::Diff => cx.send(link, QuorumPacket::Diff { zxid: plan.zxid }),
+        SyncKind::Trunc => cx.send(link, QuorumPacket::Trunc { zxid: plan.zxid }),
+        SyncKind::Snap => {
+            cx.send(link, QuorumPacket::Snap { zxid: plan.zxid });
+            let message = PeerMessage::Snapshot(Arc::new(cx.database.clone()));
+            cx.push(Action::Send { link, message });
+        }
+    }
+    let gap = usize::from(cx.config.planted(Mutant::SyncForwardGap) && cx.serving.is_some());
+    let missing: Vec<_> =
+        cx.history.window().iter().filter(|e| e.zxid() > plan.from).skip(gap).cloned().collect();
+    for entry in missing {
+        let zxid = entry.zxid();
+        cx.send(link, QuorumPacket::Proposal(entry));
+        cx.send(link, QuorumPacket::Commit { zxid });
+    }
+    learner.forwarded = cx.history.delivered();
+    learner.acked = Zxid::ZERO;
+    let outstanding: Vec<_> = cx.history.outstanding().cloned().collect();
+    for entry in outstanding {
+        learner.sent_proposal(entry.zxid(), cx.now.mono);
+        cx.send(link, QuorumPacket::Proposal(entry));
+    }
+    let config = cx.config.ensemble.text().into_bytes().into();
+    cx.send(link, QuorumPacket::NewLeader { zxid: Zxid::start_of(epoch), config });
+    learner.state = LearnerState::Syncing;
+}

@@ -1,0 +1,89 @@
+//! What a leader knows of one learner. Per link, because the ensemble broadcasts while a late joiner
+//! is still in phase 1 or 2.
+//!
+//! ```text
+//!   Greeting --FOLLOWERINFO--> AwaitingEpoch --LEADERINFO sent--> Accepting --ACKEPOCH--> AwaitingSync
+//!   AwaitingSync --history and NEWLEADER sent--> Syncing --ACK--> Acked --UPTODATE sent--> Active
+//! ```
+//! From `Syncing` on a learner is in the forwarding set: every later packet goes to it.
+
+use alloc::collections::VecDeque;
+
+use crate::ids::{ServerId, Zxid};
+use crate::time::Instant;
+
+#[derive(Clone, Debug)]
+pub(crate) struct LearnerLink {
+    pub(crate) id: Option<ServerId>,
+    pub(crate) state: LearnerState,
+    pub(crate) heard_at: Instant,
+    /// Proposals up to here are durable there.
+    pub(crate) acked: Zxid,
+    /// The last proposal sent.
+    pub(crate) forwarded: Zxid,
+    /// Since when a proposal is unacknowledged.
+    // ZK: LearnerHandler.SyncLimitCheck (3.9)
+    pub(crate) owes_ack_since: Option<Instant>,
+    /// Ping rounds sent and not answered; answers come in order and carry no number.
+    pub(crate) pings: VecDeque<u64>,
+    /// The newest ping round answered.
+    pub(crate) answered: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LearnerState {
+    Greeting,
+    AwaitingEpoch,
+    Accepting,
+    AwaitingSync { last: Zxid },
+    Syncing,
+    Acked,
+    Active,
+}
+
+impl LearnerLink {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            id: None,
+            state: LearnerState::Greeting,
+            heard_at: now,
+            acked: Zxid::ZERO,
+            forwarded: Zxid::ZERO,
+            owes_ack_since: None,
+            pings: VecDeque::new(),
+            answered: 0,
+        }
+    }
+
+    pub(crate) fn is_forwarded_to(&self) -> bool {
+        match self.state {
+            LearnerState::Syncing | LearnerState::Acked | LearnerState::Active => true,
+            LearnerState::Greeting
+            | LearnerState::AwaitingEpoch
+            | LearnerState::Accepting
+            | LearnerState::AwaitingSync { .. } => false,
+        }
+    }
+
+    /// Does it hold everything up to NEWLEADER, durably?
+    pub(crate) fn is_synced(&self) -> bool {
+        match self.state {
+            LearnerState::Acked | LearnerState::Active => true,
+            LearnerState::Greeting
+            | LearnerState::AwaitingEpoch
+            | LearnerState::Accepting
+            | LearnerState::AwaitingSync { .. }
+            | LearnerState::Syncing => false,
+        }
+    }
+
+    pub(crate) fn sent_proposal(&mut self, zxid: Zxid, now: Instant) {
+        self.forwarded = zxid;
+        self.owes_ack_since.get_or_insert(now);
+    }
+
+    pub(crate) fn on_ack(&mut self, zxid: Zxid, now: Instant) {
+        self.acked = self.acked.max(zxid);
+        self.owes_ack_since = (self.acked < self.forwarded).then_some(now);
+    }
+}

@@ -1,0 +1,272 @@
+//! A few servers joined by perfect links and disks: the smallest driver there can be. What breaks
+//! here needs no fault to break.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
+use zebu_core::proto::{ClientMessage, ClientRequest, ConnectRequest, QuorumPacket, Request};
+use zebu_core::server::{
+    Action, Epochs, Event, Note, PeerMessage, Port, Recovered, Server, StoreOp, Ticket,
+};
+use zebu_core::time::{Duration, Instant, Now, WallTime};
+use zebu_core::tree::Database;
+use zebu_core::txn::Entry;
+
+/// What a server's disk holds. Everything is durable at once.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    snapshot: Option<Box<Database>>,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) epochs: Epochs,
+}
+
+impl Disk {
+    pub(crate) fn recover(&self) -> Recovered {
+        let mut database = self.snapshot.as_deref().cloned().unwrap_or_default();
+        for entry in &self.log {
+            database.apply(&entry.txn);
+        }
+        let window: Vec<_> = self.log.iter().rev().take(500).rev().cloned().collect();
+        Recovered { database, window, epochs: self.epochs }
+    }
+}
+
+pub(crate) struct Cluster {
+    pub(crate) servers: BTreeMap<ServerId, Server>,
+    pub(crate) disks: BTreeMap<ServerId, Disk>,
+    pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
+    /// Messages a test holds back, by receiver.
+    pub(crate) now: u64,
+    ensemble: Ensemble,
+    events: VecDeque<(ServerId, Event)>,
+    links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
+    next_link: u64,
+    pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
+    pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
+    pub(crate) notes: Vec<(ServerId, Note)>,
+    /// Every quorum packet sent, for transcripts.
+    pub(crate) packets: Vec<(ServerId, ServerId, QuorumPacket)>,
+}
+
+impl Cluster {
+    pub(crate) fn new(voters: i64) -> Self {
+        let members = (1..=voters).map(|id| {
+            let member = Member {
+                host: "127.0.0.1".into(),
+                quorum_port: 2888,
+                election_port: 3888,
+                role: MemberRole::Participant,
+                client: None,
+            };
+            (ServerId(id), member)
+        });
+        let ensemble = Ensemble { members: members.collect(), version: 0 };
+        let mut cluster = Self {
+            servers: BTreeMap::new(),
+            disks: (1..=voters).map(|id| (ServerId(id), Disk::default())).collect(),
+            cut: BTreeSet::new(),
+            now: 1_000_000_000,
+            ensemble,
+            events: VecDeque::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            replies: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            notes: Vec::new(),
+            packets: Vec::new(),
+        };
+        for id in 1..=voters {
+            cluster.start(ServerId(id));
+        }
+        cluster
+    }
+
+    fn config(&self, id: ServerId) -> Config {
+        let mut config = Config::new(id, self.ensemble.clone());
+        config.tick = Duration::from_millis(200);
+        config.min_session_timeout = config.tick * 2;
+        config.max_session_timeout = config.tick * 20;
+        config.snap_count = 1_000_000;
+        config
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { mono: Instant(self.now), wall: WallTime((self.now / 1_000_000) as i64) }
+    }
+
+    pub(crate) fn start(&mut self, id: ServerId) {
+        let recovered = self.disks[&id].recover();
+        let server = Server::new(self.config(id), recovered, self.now());
+        self.servers.insert(id, server);
+        self.drain(id);
+    }
+
+    pub(crate) fn crash(&mut self, id: ServerId) {
+        self.servers.remove(&id);
+        self.events.retain(|(to, _)| *to != id);
+        let gone: Vec<_> = self.links.keys().filter(|(s, _)| *s == id).copied().collect();
+        for end in gone {
+            if let Some(other) = self.links.remove(&end) {
+                self.links.remove(&other);
+                self.events.push_back((other.0, Event::LinkDown { link: other.1 }));
+            }
+        }
+    }
+
+    fn drain(&mut self, id: ServerId) {
+        while let Some(action) = self.servers.get_mut(&id).and_then(Server::poll) {
+            self.perform(id, action);
+        }
+    }
+
+    fn perform(&mut self, id: ServerId, action: Action) {
+        match action {
+            Action::Dial { to, port } => self.dial(id, to, port),
+            Action::Send { link, message } => {
+                let Some(&(to, other)) = self.links.get(&(id, link)) else { return };
+                if let PeerMessage::Quorum(packet) = &message {
+                    self.packets.push((id, to, packet.clone()));
+                }
+                if !self.cut.contains(&(id, to)) {
+                    self.events.push_back((to, Event::Peer { link: other, message }));
+                }
+            }
+            Action::CloseLink { link, .. } => {
+                if let Some(other) = self.links.remove(&(id, link)) {
+                    self.links.remove(&other);
+                    self.events.push_back((other.0, Event::LinkDown { link: other.1 }));
+                }
+            }
+            Action::Reply { conn, message } => {
+                self.replies.entry((id, conn)).or_default().push(message);
+            }
+            Action::CloseConn { conn, .. } => {
+                self.closed.insert((id, conn));
+            }
+            Action::Store { ticket, op } => self.store(id, ticket, op),
+            Action::TakeSnapshot { database } => {
+                let zxid = database.last_processed;
+                self.events.push_back((id, Event::SnapshotTaken { zxid }));
+            }
+            Action::Note(note) => self.notes.push((id, note)),
+            Action::Halt { why } => panic!("{id:?} halts: {why}"),
+        }
+    }
+
+    fn dial(&mut self, from: ServerId, to: ServerId, port: Port) {
+        let unreachable = !self.servers.contains_key(&to)
+            || self.cut.contains(&(from, to))
+            || self.cut.contains(&(to, from));
+        if unreachable {
+            self.events.push_back((from, Event::DialFailed { to, port }));
+            return;
+        }
+        let (a, b) = (LinkId(self.next_link), LinkId(self.next_link + 1));
+        self.next_link += 2;
+        self.links.insert((from, a), (to, b));
+        self.links.insert((to, b), (from, a));
+        let peer = Some(to);
+        self.events.push_back((from, Event::LinkUp { link: a, port, peer, dialled: true }));
+        let peer = (port == Port::Election).then_some(from);
+        self.events.push_back((to, Event::LinkUp { link: b, port, peer, dialled: false }));
+    }
+
+    fn store(&mut self, id: ServerId, ticket: Ticket, op: StoreOp) {
+        let disk = self.disks.get_mut(&id).expect("every server has a disk");
+        let event = match op {
+            StoreOp::Append(entries) => {
+                disk.log.extend(entries);
+                Event::Durable { upto: ticket }
+            }
+            StoreOp::SaveAcceptedEpoch(epoch) => {
+                disk.epochs.accepted = epoch;
+                Event::Durable { upto: ticket }
+            }
+            StoreOp::SaveCurrentEpoch(epoch) => {
+                disk.epochs.current = epoch;
+                Event::Durable { upto: ticket }
+            }
+            StoreOp::Truncate { after } => {
+                disk.log.retain(|e| e.zxid() <= after);
+                Event::Truncated { ticket, recovered: Box::new(disk.recover()) }
+            }
+            StoreOp::Install(database) => {
+                disk.snapshot = Some(database);
+                disk.log.clear();
+                Event::Durable { upto: ticket }
+            }
+        };
+        self.events.push_back((id, event));
+    }
+
+    /// Handles everything that is under way.
+    pub(crate) fn settle(&mut self) {
+        while let Some((id, event)) = self.events.pop_front() {
+            let now = self.now();
+            if let Some(server) = self.servers.get_mut(&id) {
+                server.handle(now, event);
+                self.drain(id);
+            }
+        }
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.settle();
+            self.now += 1_000_000;
+            let now = self.now();
+            let due: Vec<_> = self
+                .servers
+                .iter()
+                .filter(|(_, s)| s.deadline().is_some_and(|at| at <= now.mono))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in due {
+                self.events.push_back((id, Event::Wake));
+            }
+        }
+        self.settle();
+    }
+
+    pub(crate) fn leader(&self) -> Option<ServerId> {
+        let mut leaders = self.servers.iter().filter(|(_, s)| {
+            s.is_serving() && (s.mode() == "leader" || s.mode() == "standalone")
+        });
+        leaders.next().map(|(id, _)| *id)
+    }
+
+    /// A client connects and opens a session.
+    pub(crate) fn connect(&mut self, server: i64, conn: u64) -> SessionId {
+        let at = ServerId(server);
+        self.events
+            .push_back((at, Event::ConnOpen { conn: ConnId(conn), ip: "10.0.0.1".into(), port: 9 }));
+        let connect = ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 4000,
+            session: SessionId(0),
+            password: Default::default(),
+            read_only: Some(false),
+        };
+        let request = ClientRequest::Connect(connect);
+        self.events.push_back((at, Event::Client { conn: ConnId(conn), request }));
+        self.settle();
+        match self.replies.remove(&(at, ConnId(conn))).as_deref() {
+            Some([ClientMessage::Connected(response)]) => response.session,
+            other => panic!("expected a session at {at:?}, got {other:?}"),
+        }
+    }
+
+    pub(crate) fn send(&mut self, server: i64, conn: u64, xid: i32, request: Request) {
+        let request = ClientRequest::Request { xid: Xid(xid), request };
+        let event = Event::Client { conn: ConnId(conn), request };
+        self.events.push_back((ServerId(server), event));
+    }
+
+    pub(crate) fn replies(&mut self, server: i64, conn: u64) -> Vec<ClientMessage> {
+        self.settle();
+        self.replies.remove(&(ServerId(server), ConnId(conn))).unwrap_or_default()
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of whole servers through the boundary, without a simulator's faults.
+
+mod cluster;
+mod zab;
