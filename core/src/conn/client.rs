@@ -127,3 +127,6 @@ pub(super) fn next_frame(
 ) -> Result<Option<bytes::Bytes>, ClientMisbehaved> {
     inbox.frame(0, max).map_err(|length| ClientMisbehaved::FrameLength { length, max })
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,9 +97,8 @@ impl ElectionConn {
             return Err(ElectionMisbehaved::Version(version));
         }
         let Some(length) = self.inbox.i32_at(16) else { return Ok(None) };
-        let bytes = match usize::try_from(length) {
-            Ok(bytes @ 1..=ADDRESS_MAX) => bytes,
-            _ => return Err(DecodeError::Length { length, max: ADDRESS_MAX }.into()),
+        let Ok(bytes @ 1..=ADDRESS_MAX) = usize::try_from(length) else {
+            return Err(DecodeError::Length { length, max: ADDRESS_MAX }.into());
         };
         if self.inbox.bytes().len() < 20 + bytes {
             return Ok(None);
@@ -115,5 +114,71 @@ impl ElectionConn {
 
     pub fn encode(&self, message: &Notification, out: &mut Vec<u8>) {
         put_frame(out, |out| message.encode(out));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::arbitrary::hex;
+
+    /// Server 3's handshake, as Java 3.9.3 sent it when it dialled back.
+    const HELLO: &str = "ffffffffffff0000 0000000000000003 0000000f 3132372e302e302e313a3234333133";
+    /// A message of 28 bytes, the shortest that is understood.
+    const OLD: &str = "0000001c 00000000 0000000000000001 0000000000000000 0000000000000001";
+
+    fn accepted(bytes: &[u8]) -> ElectionConn {
+        let mut conn = ElectionConn::accepted(&Limits::default());
+        conn.receive(bytes);
+        conn
+    }
+    fn hello(peer: i64, address: &str) -> Result<Option<ElectionInput>, ElectionMisbehaved> {
+        Ok(Some(ElectionInput::Hello { peer: ServerId(peer), address: address.into() }))
+    }
+
+    #[test]
+    fn the_handshake_is_javas() {
+        let address = "127.0.0.1:24313";
+        let (_, sent) = ElectionConn::dialled(ServerId(3), address, &Limits::default());
+        assert_eq!(sent, hex(HELLO));
+        let mut conn = accepted(&[sent, hex(OLD)].concat());
+        assert_eq!(conn.next(), hello(3, address));
+        assert!(matches!(conn.next(), Ok(Some(ElectionInput::Notification(_)))));
+        assert_eq!(conn.next(), Ok(None));
+    }
+
+    #[test]
+    fn a_handshake_may_come_byte_by_byte() {
+        let mut conn = accepted(&[]);
+        let bytes = hex(HELLO);
+        for byte in &bytes[..bytes.len() - 1] {
+            conn.receive(&[*byte]);
+            assert_eq!(conn.next(), Ok(None));
+        }
+        conn.receive(&bytes[bytes.len() - 1..]);
+        assert_eq!(conn.next(), hello(3, "127.0.0.1:24313"));
+    }
+
+    #[test]
+    fn other_handshakes() {
+        let several = hex("ffffffffffff0001 0000000000000003 00000007 613a317c623a32");
+        assert_eq!(accepted(&several).next(), hello(3, "a:1"));
+        assert_eq!(accepted(&hex("0000000000000002")).next(), hello(2, ""));
+        let unknown = hex("fffffffffffeffff");
+        assert_eq!(accepted(&unknown).next(), Err(ElectionMisbehaved::Version(-65537)));
+        for length in ["00000000", "ffffffff", "00000801"] {
+            let hello = hex(&alloc::format!("ffffffffffff0000 0000000000000003 {length}"));
+            assert!(matches!(accepted(&hello).next(), Err(ElectionMisbehaved::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn what_is_no_notification_is_skipped_and_what_is_no_frame_is_not() {
+        let (mut conn, _) = ElectionConn::dialled(ServerId(1), "a:1", &Limits::default());
+        conn.receive(&hex(&alloc::format!("00000003 616263 {OLD}")));
+        assert!(matches!(conn.next(), Ok(Some(ElectionInput::Notification(_)))));
+        conn.receive(&[0; 4]);
+        let max = Limits::default().election_frame_max;
+        assert_eq!(conn.next(), Err(ElectionMisbehaved::FrameLength { length: 0, max }));
     }
 }

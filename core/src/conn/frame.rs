@@ -125,7 +125,6 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.receive(&[framed(&[1; 10]), framed(&[2; 10])].concat());
         let first = inbox.frame(0, 100).unwrap().unwrap();
-        assert_ne!(first.as_ptr(), inbox.bytes()[4..].as_ptr().wrapping_sub(14));
         assert!(first.is_unique());
     }
 

@@ -13,7 +13,7 @@ use crate::ids::Zxid;
 use crate::jute::DecodeError;
 use crate::proto::{PacketError, QuorumPacket};
 use crate::server::PeerMessage;
-use crate::storage::stream::{StreamDecoder, StreamEncoder};
+use crate::storage::{StreamDecoder, StreamEncoder};
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PeerMisbehaved {
@@ -131,5 +131,125 @@ impl QuorumConn {
     /// Messages waiting to be written.
     pub fn queued(&self) -> usize {
         self.queue.len() + usize::from(self.writing.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::arbitrary::{hex, packet};
+
+    fn conn() -> QuorumConn {
+        QuorumConn::new(&Limits::default())
+    }
+    /// Everything that `bytes`, cut into pieces of `step`, say.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<PeerMessage>, PeerMisbehaved> {
+        let mut conn = conn();
+        let mut read = Vec::new();
+        for piece in bytes.chunks(step) {
+            conn.receive(piece);
+            while let Some(message) = conn.next()? {
+                read.push(message);
+            }
+        }
+        Ok(read)
+    }
+    fn packets(messages: Vec<PeerMessage>) -> Vec<QuorumPacket> {
+        let packet = |message| match message {
+            PeerMessage::Quorum(packet) => packet,
+            other => panic!("{other:?}"),
+        };
+        messages.into_iter().map(packet).collect()
+    }
+
+    #[test]
+    fn writes_up_to_the_target_and_says_what_waits() {
+        let mut conn = conn();
+        for counter in 1..=3 {
+            conn.queue(PeerMessage::Quorum(QuorumPacket::Ack { zxid: Zxid(counter) }));
+        }
+        let mut out = Vec::new();
+        assert!(conn.write(&mut out, 21), "a packet has 20 bytes, so two are written");
+        assert_eq!((out.len(), conn.queued()), (40, 1));
+        assert!(conn.write(&mut out, 40));
+        assert_eq!((out.len(), conn.queued()), (40, 1));
+        assert!(!conn.write(&mut out, 100));
+        assert_eq!((out.len(), conn.queued()), (60, 0));
+    }
+
+    #[test]
+    fn lengths_are_judged_before_their_bytes_come() {
+        let too_long = [
+            "00000002 0000000000000001 00200000",
+            "00000002 0000000000000001 fffffffe",
+            "00000001 0000000000000001 ffffffff 7fffffff",
+            "00000001 0000000000000001 ffffffff 00000001 00200000",
+            "00000001 0000000000000001 ffffffff 00000001 fffffffe",
+        ];
+        for packet in too_long {
+            let why = read(&hex(packet), usize::MAX).unwrap_err();
+            assert!(
+                matches!(
+                    why,
+                    PeerMisbehaved::Unreadable {
+                        what: "quorum packet",
+                        why: DecodeError::Length { .. }
+                    }
+                ),
+                "{packet}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_of_one_packet_are_bounded_together() {
+        let limits = Limits { record_max: 100, ..Limits::default() };
+        let mut conn = QuorumConn::new(&limits);
+        conn.receive(&hex("00000001 0000000000000001 ffffffff 00000003"));
+        for _ in 0..2 {
+            conn.receive(&50i32.to_be_bytes());
+            conn.receive(&[b'x'; 50]);
+        }
+        let why = DecodeError::Length { length: 50, max: 100 };
+        let expected = PeerMisbehaved::Unreadable { what: "quorum packet", why };
+        assert_eq!(conn.next().unwrap_err(), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn packets_come_through_however_they_are_cut(
+            sent in prop::collection::vec(packet(), 0..8), step in 1usize..100, target in 1usize..200,
+        ) {
+            let mut conn = conn();
+            for packet in &sent {
+                conn.queue(PeerMessage::Quorum(packet.clone()));
+            }
+            let mut bytes = Vec::new();
+            while conn.queued() > 0 {
+                let mut piece = Vec::new();
+                conn.write(&mut piece, target);
+                bytes.extend(piece);
+            }
+            prop_assert_eq!(packets(read(&bytes, step).unwrap()), sent);
+        }
+
+        #[test]
+        fn no_bytes_are_too_strange(
+            sent in prop::collection::vec(packet(), 1..4),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            step in 1usize..100,
+        ) {
+            let mut bytes = Vec::new();
+            for packet in &sent {
+                packet.encode(&mut bytes);
+            }
+            for (at, to) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = to;
+            }
+            let _ = read(&bytes, step);
+        }
     }
 }

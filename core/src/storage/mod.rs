@@ -3,6 +3,9 @@
 //! The third sans-IO layer: [`Storage`] knows upstream's formats and which order of writes, syncs and
 //! renames makes something durable; a driver performs one [`DiskOp`] after the other and knows
 //! nothing. So the simulator can lose power between any two of them.
+//!
+//! [`log_file`], [`snapshot`] (with [`stream`] and [`packing`]) and [`epoch_file`] are the formats;
+//! [`history`] and [`recover`] read a disk back; [`append`] and [`cut`] plan changes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,11 +13,31 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Zxid;
 use crate::mutant::Mutant;
 use crate::server::{Recovered, StoreOp};
-use crate::tree::Database;
 
-pub mod stream;
+mod append;
+mod cut;
+mod epoch_file;
+mod history;
+mod listing;
+mod log_file;
+mod overlay;
+mod packing;
+mod purge;
+mod recover;
+mod snapshot;
+mod stream;
+mod window;
+
+pub use purge::purge_plan;
+pub use snapshot::SnapshotWriter;
+pub use stream::{StreamDecoder, StreamEncoder};
+
+use append::{Batch, Tail};
+use epoch_file::EpochFile;
+use overlay::Overlay;
 
 /// The two `version-2` directories; they may be the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -92,61 +115,104 @@ pub struct StorageConfig {
     pub mutant: Option<Mutant>,
 }
 
+impl StorageConfig {
+    /// Is this mistake planted? Constant `false` outside tests of the simulator.
+    pub(crate) fn planted(&self, mutant: Mutant) -> bool {
+        cfg!(feature = "mutants") && self.mutant == Some(mutant)
+    }
+}
+
 /// The writer's knowledge of the files.
 #[derive(Clone, Debug)]
 pub struct Storage {
     config: StorageConfig,
+    /// The newest record, or the snapshot below the first one to come.
+    last: Zxid,
+    /// `None`: the next append begins a file. Upstream's habit, kept: no file that was there at the
+    /// start is written again, so nothing is ever written over what a crash left.
+    tail: Option<Tail>,
+    /// What [`Self::recover`] found to put right.
+    repairs: Vec<DiskOp>,
 }
 
 impl Storage {
     /// Reads what a disk holds. The operations, possibly none, are to be performed before anything
-    /// else (leftovers removed, missing epoch files written).
+    /// else (a torn end cut off, leftovers removed, missing epoch files written).
     pub fn open(
         config: StorageConfig,
         disk: &dyn Directory,
     ) -> Result<(Self, Recovered, Vec<DiskOp>), RecoverError> {
-        let _ = disk;
-        let _ = Self { config };
-        todo!()
+        let mut storage = Self { config, last: Zxid::ZERO, tail: None, repairs: Vec::new() };
+        let recovered = storage.recover(disk)?;
+        let repairs = core::mem::take(&mut storage.repairs);
+        Ok((storage, recovered, repairs))
     }
 
     /// The file operations after which all of `ops`, in their order, are durable: appends of a
-    /// batch share one sync.
+    /// batch share one sync. `disk` is as all earlier plans leave it.
     pub fn plan(
         &mut self,
         ops: Vec<StoreOp>,
         disk: &dyn Directory,
     ) -> Result<Vec<DiskOp>, RecoverError> {
-        let _ = (ops, disk, &self.config);
-        todo!()
+        let mut planned = core::mem::take(&mut self.repairs);
+        let mut batch = Batch::default();
+        for op in ops {
+            if !matches!(op, StoreOp::Append(_)) {
+                batch.flush(&mut self.tail, &self.config, &mut planned);
+            }
+            match op {
+                StoreOp::Append(entries) => {
+                    for entry in &entries {
+                        let tail = &mut self.tail;
+                        batch.append(entry, self.last, tail, &self.config, &mut planned)?;
+                        self.last = entry.zxid();
+                    }
+                }
+                StoreOp::Truncate { after } => {
+                    let disk = Overlay::after(disk, &planned)?;
+                    planned.extend(cut::truncate(after, &self.config, &disk)?);
+                    self.begin_behind(after);
+                }
+                StoreOp::SaveAcceptedEpoch(epoch) => {
+                    planned.extend(EpochFile::Accepted.save(epoch, &self.config));
+                }
+                StoreOp::SaveCurrentEpoch(epoch) => {
+                    planned.extend(EpochFile::Current.save(epoch, &self.config));
+                }
+                StoreOp::Install(database) => {
+                    let at = database.last_processed;
+                    let disk = Overlay::after(disk, &planned)?;
+                    planned.extend(cut::install(*database, &self.config, &disk)?);
+                    self.begin_behind(at);
+                }
+            }
+        }
+        batch.flush(&mut self.tail, &self.config, &mut planned);
+        Ok(planned)
     }
 
     /// Reads the disk back, after a `Truncate` was performed.
     pub fn recover(&mut self, disk: &dyn Directory) -> Result<Recovered, RecoverError> {
-        let _ = disk;
-        todo!()
+        let found = recover::recover(&self.config, disk)?;
+        self.begin_behind(found.recovered.database.last_processed);
+        self.tail = found.garbage.map(|log| Tail {
+            file: log.name(),
+            end: log.len,
+            len: log.len,
+            is_new: false,
+        });
+        self.repairs = found.repairs;
+        Ok(found.recovered)
     }
 
     /// The next append begins a new file; called when a snapshot is begun.
     pub fn roll(&mut self) {
-        todo!()
+        self.tail = None;
     }
-}
 
-/// A snapshot file in the making: yields its operations one by one, encoding as it goes.
-#[derive(Clone, Debug)]
-pub struct SnapshotWriter {}
-
-impl SnapshotWriter {
-    pub fn new(database: Database, config: &StorageConfig) -> Self {
-        let _ = (database, config);
-        todo!()
-    }
-}
-
-impl Iterator for SnapshotWriter {
-    type Item = DiskOp;
-    fn next(&mut self) -> Option<DiskOp> {
-        todo!()
+    fn begin_behind(&mut self, last: Zxid) {
+        self.last = last;
+        self.tail = None;
     }
 }

@@ -15,14 +15,14 @@ use zebu_core::txn::Entry;
 
 /// What a server's disk holds. Everything is durable at once.
 #[derive(Clone, Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     snapshot: Option<Box<Database>>,
-    pub log: Vec<Entry>,
-    pub epochs: Epochs,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) epochs: Epochs,
 }
 
 impl Disk {
-    pub fn recover(&self) -> Recovered {
+    pub(crate) fn recover(&self) -> Recovered {
         let mut database = self.snapshot.as_deref().cloned().unwrap_or_default();
         for entry in &self.log {
             database.apply(&entry.txn);
@@ -32,25 +32,25 @@ impl Disk {
     }
 }
 
-pub struct Cluster {
-    pub servers: BTreeMap<ServerId, Server>,
-    pub disks: BTreeMap<ServerId, Disk>,
-    pub cut: BTreeSet<(ServerId, ServerId)>,
+pub(crate) struct Cluster {
+    pub(crate) servers: BTreeMap<ServerId, Server>,
+    pub(crate) disks: BTreeMap<ServerId, Disk>,
+    pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     /// Messages a test holds back, by receiver.
-    pub now: u64,
+    pub(crate) now: u64,
     ensemble: Ensemble,
     events: VecDeque<(ServerId, Event)>,
     links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
     next_link: u64,
-    pub replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
-    pub closed: BTreeSet<(ServerId, ConnId)>,
-    pub notes: Vec<(ServerId, Note)>,
+    pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
+    pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
+    pub(crate) notes: Vec<(ServerId, Note)>,
     /// Every quorum packet sent, for transcripts.
-    pub packets: Vec<(ServerId, ServerId, QuorumPacket)>,
+    pub(crate) packets: Vec<(ServerId, ServerId, QuorumPacket)>,
 }
 
 impl Cluster {
-    pub fn new(voters: i64) -> Self {
+    pub(crate) fn new(voters: i64) -> Self {
         let members = (1..=voters).map(|id| {
             let member = Member {
                 host: "127.0.0.1".into(),
@@ -91,18 +91,18 @@ impl Cluster {
         config
     }
 
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now { mono: Instant(self.now), wall: WallTime((self.now / 1_000_000) as i64) }
     }
 
-    pub fn start(&mut self, id: ServerId) {
+    pub(crate) fn start(&mut self, id: ServerId) {
         let recovered = self.disks[&id].recover();
         let server = Server::new(self.config(id), recovered, self.now());
         self.servers.insert(id, server);
         self.drain(id);
     }
 
-    pub fn crash(&mut self, id: ServerId) {
+    pub(crate) fn crash(&mut self, id: ServerId) {
         self.servers.remove(&id);
         self.events.retain(|(to, _)| *to != id);
         let gone: Vec<_> = self.links.keys().filter(|(s, _)| *s == id).copied().collect();
@@ -201,7 +201,7 @@ impl Cluster {
     }
 
     /// Handles everything that is under way.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some((id, event)) = self.events.pop_front() {
             let now = self.now();
             if let Some(server) = self.servers.get_mut(&id) {
@@ -212,7 +212,7 @@ impl Cluster {
     }
 
     /// Lets so much time pass.
-    pub fn run_ms(&mut self, ms: u64) {
+    pub(crate) fn run_ms(&mut self, ms: u64) {
         for _ in 0..ms {
             self.settle();
             self.now += 1_000_000;
@@ -230,7 +230,7 @@ impl Cluster {
         self.settle();
     }
 
-    pub fn leader(&self) -> Option<ServerId> {
+    pub(crate) fn leader(&self) -> Option<ServerId> {
         let mut leaders = self.servers.iter().filter(|(_, s)| {
             s.is_serving() && (s.mode() == "leader" || s.mode() == "standalone")
         });
@@ -238,7 +238,7 @@ impl Cluster {
     }
 
     /// A client connects and opens a session.
-    pub fn connect(&mut self, server: i64, conn: u64) -> SessionId {
+    pub(crate) fn connect(&mut self, server: i64, conn: u64) -> SessionId {
         let at = ServerId(server);
         self.events
             .push_back((at, Event::ConnOpen { conn: ConnId(conn), ip: "10.0.0.1".into(), port: 9 }));
@@ -259,13 +259,13 @@ impl Cluster {
         }
     }
 
-    pub fn send(&mut self, server: i64, conn: u64, xid: i32, request: Request) {
+    pub(crate) fn send(&mut self, server: i64, conn: u64, xid: i32, request: Request) {
         let request = ClientRequest::Request { xid: Xid(xid), request };
         let event = Event::Client { conn: ConnId(conn), request };
         self.events.push_back((ServerId(server), event));
     }
 
-    pub fn replies(&mut self, server: i64, conn: u64) -> Vec<ClientMessage> {
+    pub(crate) fn replies(&mut self, server: i64, conn: u64) -> Vec<ClientMessage> {
         self.settle();
         self.replies.remove(&(ServerId(server), ConnId(conn))).unwrap_or_default()
     }

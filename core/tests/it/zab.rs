@@ -73,3 +73,124 @@ fn the_leader_crashes_and_comes_back() {
     assert_eq!(c.servers[&ServerId(3)].mode(), "follower");
     assert!(c.servers[&ServerId(3)].database().tree.get("/b").is_some());
 }
+
+/// An old leader has a proposal that nobody else has.
+fn with_orphan(c: &mut Cluster) {
+    c.run_ms(300);
+    c.connect(3, 1);
+    c.send(3, 1, 1, create("/kept"));
+    assert_eq!(c.replies(3, 1).len(), 1);
+    for follower in [1, 2] {
+        c.cut.insert((ServerId(3), ServerId(follower)));
+        c.cut.insert((ServerId(follower), ServerId(3)));
+    }
+    c.send(3, 1, 2, create("/orphan"));
+    assert_eq!(c.replies(3, 1), []);
+    c.crash(ServerId(3));
+    c.cut.clear();
+}
+
+#[test]
+fn what_only_the_old_leader_logged_is_truncated() {
+    let mut c = Cluster::new(3);
+    with_orphan(&mut c);
+    c.run_ms(1000);
+    assert_eq!(c.leader(), Some(ServerId(2)));
+    c.packets.clear();
+    c.start(ServerId(3));
+    c.run_ms(1000);
+    let trunc = Zxid::new(Epoch(1), 2);
+    assert!(c.packets.iter().any(|(_, to, p)| to.0 == 3
+        && *p == zebu_core::proto::QuorumPacket::Trunc { zxid: trunc }));
+    let old = c.servers[&ServerId(3)].database();
+    assert!(old.tree.get("/orphan").is_none());
+    assert!(old.tree.get("/kept").is_some());
+    assert_eq!(c.disks[&ServerId(3)].log.last().map(|e| e.zxid()), Some(trunc));
+}
+
+#[test]
+fn across_epochs_the_old_leader_gets_a_snapshot_or_a_cut_and_the_rest() {
+    let mut c = Cluster::new(3);
+    with_orphan(&mut c);
+    c.run_ms(1000);
+    c.connect(2, 2);
+    c.send(2, 2, 1, create("/new"));
+    assert_eq!(c.replies(2, 2).len(), 1);
+    c.start(ServerId(3));
+    c.run_ms(1000);
+    let digests: Vec<_> = c.servers.values().map(|s| s.database().tree.digest()).collect();
+    assert!(digests.iter().all(|d| *d == digests[0]), "{digests:?}");
+    assert!(c.servers[&ServerId(3)].database().tree.get("/orphan").is_none());
+}
+
+#[test]
+fn an_empty_follower_behind_the_window_gets_a_snapshot() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.crash(ServerId(1));
+    c.connect(3, 1);
+    for i in 0..600 {
+        c.send(3, 1, i + 1, create(&format!("/n{i}")));
+    }
+    assert_eq!(c.replies(3, 1).len(), 600);
+    c.start(ServerId(1));
+    c.run_ms(1000);
+    assert_eq!(c.servers[&ServerId(1)].mode(), "follower");
+    let digests: Vec<_> = c.servers.values().map(|s| s.database().tree.digest()).collect();
+    assert!(digests.iter().all(|d| *d == digests[0]), "{digests:?}");
+}
+
+#[test]
+fn a_leader_without_its_quorum_stops_serving() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    for follower in [1, 2] {
+        c.cut.insert((ServerId(3), ServerId(follower)));
+        c.cut.insert((ServerId(follower), ServerId(3)));
+    }
+    // syncLimit is 5 ticks of 200 ms; it stops within one tick more.
+    c.run_ms(1300);
+    assert!(!c.servers[&ServerId(3)].is_serving());
+    c.run_ms(2000);
+    assert_eq!(c.leader(), Some(ServerId(2)));
+}
+
+#[test]
+fn a_session_nobody_hears_from_expires_and_its_ephemerals_with_it() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.connect(1, 1);
+    let acl = Acl::open();
+    let ephemeral = CreateRequest { path: "/e".into(), data: None, acl, flags: 1 };
+    c.send(1, 1, 1, Request::Create(ephemeral));
+    assert_eq!(c.replies(1, 1).len(), 1);
+    for _ in 0..20 {
+        c.send(1, 1, -2, Request::Ping);
+        c.run_ms(1000);
+    }
+    assert!(c.servers[&ServerId(2)].database().tree.get("/e").is_some());
+    c.run_ms(5000);
+    for server in c.servers.values() {
+        assert!(server.database().tree.get("/e").is_none());
+        assert!(server.database().sessions.is_empty());
+    }
+}
+
+#[test]
+fn sync_answers_behind_the_writes_before_it() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.connect(1, 1);
+    c.send(1, 1, 1, create("/a"));
+    c.send(1, 1, 2, Request::Sync { path: "/".into() });
+    c.send(1, 1, 3, Request::GetData { path: "/a".into(), watch: false });
+    let xids: Vec<_> = c
+        .replies(1, 1)
+        .iter()
+        .map(|m| match m {
+            ClientMessage::Reply { xid, result: Ok(_), .. } => xid.0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(xids, [1, 2, 3]);
+}

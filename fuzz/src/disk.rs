@@ -1,0 +1,54 @@
+//! A disk with one file of arbitrary bytes: starting from it gives a state or an error.
+
+use zebu_core::storage::{Dir, Directory, DiskError, FileName, Storage, StorageConfig};
+
+/// A transaction log.
+pub fn log_file(data: &[u8]) {
+    start(Dir::Log, "log.1", data);
+}
+
+/// A snapshot.
+pub fn snapshot(data: &[u8]) {
+    start(Dir::Data, "snapshot.0", data);
+}
+
+fn start(dir: Dir, name: &str, data: &[u8]) {
+    let config = StorageConfig {
+        prealloc_bytes: 0,
+        record_max: crate::limits().record_max,
+        commit_log_count: 10,
+        mutant: None,
+    };
+    let disk = OneFile { file: FileName { dir, name: name.into() }, data };
+    let first = Storage::open(config.clone(), &disk);
+    let second = Storage::open(config, &disk);
+    // Reading twice gives the same: nothing of it depends on what is not on the disk.
+    let recovered = |opened: Result<(Storage, _, _), _>| {
+        opened.map(|(_, recovered, operations)| format!("{recovered:?} {operations:?}"))
+    };
+    assert_eq!(recovered(first), recovered(second));
+}
+
+struct OneFile<'a> {
+    file: FileName,
+    data: &'a [u8],
+}
+
+impl Directory for OneFile<'_> {
+    fn list(&self, dir: Dir) -> Result<Vec<(String, u64)>, DiskError> {
+        let here = (dir == self.file.dir).then(|| (self.file.name.clone(), self.data.len() as u64));
+        Ok(here.into_iter().collect())
+    }
+
+    fn read(&self, file: &FileName, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        if *file != self.file {
+            let message = "no such file".into();
+            return Err(DiskError { operation: "read", name: file.name.clone(), message });
+        }
+        let from = self.data.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+        let piece = &self.data[from..];
+        let length = piece.len().min(buf.len());
+        buf[..length].copy_from_slice(&piece[..length]);
+        Ok(length)
+    }
+}

@@ -1,0 +1,109 @@
+//! A server alone under an arbitrary schedule: connections, requests, completions and time, each
+//! chosen by the next byte. It must not panic, and must answer the same both times.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::ids::{ConnId, LinkId, ServerId, Xid};
+use zebu_core::proto::{ClientRequest, ConnectRequest, Request};
+use zebu_core::server::{Action, Epochs, Event, Port, Recovered, Server, StoreOp, Ticket};
+use zebu_core::time::{Instant, Now, WallTime};
+use zebu_core::tree::Database;
+
+pub fn server_events(data: &[u8]) {
+    assert_eq!(run(data), run(data), "the same events gave other actions");
+}
+
+/// All actions, printed: equal runs print equally.
+fn run(mut data: &[u8]) -> String {
+    let (mut now, mut printed) = (Now::default(), String::new());
+    let mut server = Server::new(config(), nothing(), now);
+    let mut undurable: Vec<Ticket> = vec![];
+    loop {
+        while let Some(action) = server.poll() {
+            printed.push_str(&format!("{action:?}\n"));
+            if let Action::Halt { .. } = action {
+                return printed;
+            }
+            if let Action::Store { ticket, op } = action {
+                if let StoreOp::Truncate { .. } = op {
+                    return printed;
+                }
+                undurable.push(ticket);
+            }
+        }
+        let Some((choice, rest)) = data.split_first() else { return printed };
+        data = rest;
+        let conn = ConnId(u64::from(choice >> 4));
+        let event = match choice & 0x0F {
+            0 | 1 => {
+                now = later(now, 100);
+                Event::Wake
+            }
+            2..=4 => match undurable.pop() {
+                Some(upto) => {
+                    undurable.clear();
+                    Event::Durable { upto }
+                }
+                None => Event::Wake,
+            },
+            5 => Event::ConnOpen { conn, ip: "127.0.0.1".into(), port: 1 },
+            6 => Event::ConnGone { conn },
+            7 => Event::Client { conn, request: connect() },
+            8 => {
+                let link = LinkId(u64::from(choice >> 4));
+                Event::LinkUp { link, port: Port::Quorum, peer: None, dialled: false }
+            }
+            9 => Event::LinkDown { link: LinkId(u64::from(choice >> 4)) },
+            10 => {
+                now = later(now, 5_000);
+                Event::Wake
+            }
+            _ => {
+                let (body, rest) = data.split_at(data.len().min(24));
+                data = rest;
+                let Some((opcode, body)) = body.split_first() else { return printed };
+                let request = Request::decode(
+                    i32::from(*opcode) % 128,
+                    Bytes::copy_from_slice(body),
+                    crate::limits().record_max,
+                );
+                Event::Client { conn, request: ClientRequest::Request { xid: Xid(7), request } }
+            }
+        };
+        server.handle(now, event);
+    }
+}
+
+fn later(now: Now, ms: u64) -> Now {
+    let mono = Instant(now.mono.0 + Instant::from_millis(ms).0);
+    Now { mono, wall: WallTime(now.wall.0 + ms as i64) }
+}
+
+fn connect() -> ClientRequest {
+    ClientRequest::Connect(ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: 0,
+        timeout_ms: 6000,
+        session_id: Default::default(),
+        password: Bytes::new(),
+        read_only: None,
+    })
+}
+
+fn config() -> Config {
+    let alone = Member {
+        host: "127.0.0.1".into(),
+        quorum_port: 1,
+        election_port: 2,
+        role: MemberRole::Participant,
+        client: None,
+    };
+    let members = BTreeMap::from([(ServerId(1), alone)]);
+    Config { limits: crate::limits(), ..Config::new(ServerId(1), Ensemble { members, version: 0 }) }
+}
+
+fn nothing() -> Recovered {
+    Recovered { database: Database::new(), window: vec![], epochs: Epochs::default() }
+}

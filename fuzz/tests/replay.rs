@@ -1,0 +1,64 @@
+//! Every target over inputs that once mattered, and over some thousands that are drawn: a smoke
+//! test without libFuzzer. A crash that libFuzzer finds becomes a line here or a test in core.
+
+const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("jute_record", zebu_fuzz::jute_record),
+    ("client_frame", zebu_fuzz::client_frame),
+    ("client_answer", zebu_fuzz::client_answer),
+    ("quorum_frame", zebu_fuzz::quorum_frame),
+    ("election_frame", zebu_fuzz::election_frame),
+    ("txn_entry", zebu_fuzz::txn_entry),
+    ("log_file", zebu_fuzz::log_file),
+    ("snapshot", zebu_fuzz::snapshot),
+    ("server_events", zebu_fuzz::server_events),
+];
+
+#[test]
+fn drawn_inputs() {
+    let mut state = 0x5EED_u64;
+    let mut draw = move || {
+        // xorshift64; any fixed sequence would do.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for (name, target) in TARGETS {
+        for round in 0..2000 {
+            let length = draw() as usize % 300;
+            let mut input: Vec<u8> = (0..length).map(|_| draw() as u8).collect();
+            // Small numbers pass for lengths and opcodes, so that half the inputs get further.
+            if round % 2 == 0 {
+                for at in 0..length {
+                    if draw() % 4 != 0 {
+                        input[at] = [0, 0, 0, 1, 2, 4, 11, 16, 0xFF][draw() as usize % 9];
+                    }
+                }
+            }
+            let at = std::panic::catch_unwind(|| target(&input));
+            assert!(at.is_ok(), "{name}, input {input:02x?}");
+        }
+    }
+}
+
+#[test]
+fn kept_inputs() {
+    let mut replayed = 0;
+    for (name, target) in TARGETS {
+        let folder = format!("{}/kept/{name}", env!("CARGO_MANIFEST_DIR"));
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("a readable folder").path();
+            target(&std::fs::read(&path).expect("a readable file"));
+            replayed += 1;
+        }
+    }
+    println!("{replayed} kept inputs");
+}
+
+#[test]
+fn every_target_has_its_binary() {
+    for (name, _) in TARGETS {
+        let path = format!("{}/fuzz_targets/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+        assert!(std::path::Path::new(&path).exists(), "{path}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The disk as the driver sees it: it takes store operations and snapshots, and reports what became
+//! durable. Behind two traits, so that a simulation brings its own: [`Disk`] is the whole of it,
+//! [`Files`] only the single operations, with the rest done by [`LogWorker`].
+//!
+//! Which operations make something durable is decided by [`zebu_core::storage`].
+
+pub mod files;
+pub mod lock;
+pub mod log_thread;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
+use zebu_core::storage::{
+    Directory, DiskError, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig,
+};
+use zebu_core::tree::Database;
+
+/// A disk that nobody uses yet.
+pub trait Disk: Send + 'static {
+    type Running: RunningDisk;
+    /// Reads what it holds, and goes to work; reports go to `reports`.
+    fn start(
+        self,
+        config: StorageConfig,
+        reports: Reports,
+    ) -> Result<(Recovered, Self::Running), RecoverError>;
+}
+
+/// A disk at work. Neither call waits.
+pub trait RunningDisk: Send + 'static {
+    /// Makes `ops` durable, after all that came before. Answered by `Durable`, `Truncated` or
+    /// `StoreFailed`.
+    fn store(&mut self, ops: Vec<(Ticket, StoreOp)>);
+    /// Writes a snapshot beside everything else. Answered by `SnapshotTaken` or `StoreFailed`.
+    fn take_snapshot(&mut self, database: Box<Database>);
+    /// Finishes what was asked for, and lets go of the files.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Where a disk reports to; the events are core's own.
+#[derive(Clone)]
+pub struct Reports(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Reports {
+    pub fn new(to: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(to))
+    }
+    pub fn send(&self, event: Event) {
+        (self.0)(event);
+    }
+}
+
+impl std::fmt::Debug for Reports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reports")
+    }
+}
+
+/// Files, and single operations on them. A clone works on the same files.
+pub trait Files: Directory + Clone + Send + 'static {
+    fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError>;
+}
+
+/// The writer of the log and the epochs, one batch at a time, wherever it runs.
+#[derive(Debug)]
+pub struct LogWorker<F> {
+    storage: Storage,
+    files: F,
+    reports: Reports,
+    failed: bool,
+}
+
+impl<F: Files> LogWorker<F> {
+    pub fn open(
+        config: StorageConfig,
+        mut files: F,
+        reports: Reports,
+    ) -> Result<(Recovered, Self), RecoverError> {
+        let (storage, recovered, leftovers) = Storage::open(config, &files)?;
+        for op in &leftovers {
+            files.perform(op)?;
+        }
+        Ok((recovered, Self { storage, files, reports, failed: false }))
+    }
+
+    /// Makes a batch durable and reports it: once, but for truncations, which answer for themselves.
+    pub fn store(&mut self, batch: Vec<(Ticket, StoreOp)>) {
+        // After a failure nothing may be believed, so nothing is done.
+        if self.failed {
+            return;
+        }
+        if let Err(error) = self.try_store(batch) {
+            self.fail(error.to_string());
+        }
+    }
+
+    fn try_store(&mut self, batch: Vec<(Ticket, StoreOp)>) -> Result<(), RecoverError> {
+        let mut pending = Vec::new();
+        let mut upto = None;
+        for (ticket, op) in batch {
+            if let StoreOp::Truncate { .. } = op {
+                self.flush(&mut pending, upto.take())?;
+                self.flush(&mut vec![op], None)?;
+                let recovered = Box::new(self.storage.recover(&self.files)?);
+                self.reports.send(Event::Truncated { ticket, recovered });
+            } else {
+                pending.push(op);
+                upto = Some(ticket);
+            }
+        }
+        self.flush(&mut pending, upto)
+    }
+
+    fn flush(&mut self, ops: &mut Vec<StoreOp>, upto: Option<Ticket>) -> Result<(), RecoverError> {
+        if !ops.is_empty() {
+            for op in self.storage.plan(std::mem::take(ops), &self.files)? {
+                self.files.perform(&op)?;
+            }
+        }
+        if let Some(upto) = upto {
+            self.reports.send(Event::Durable { upto });
+        }
+        Ok(())
+    }
+
+    /// Begins a snapshot: the log goes on in a new file, and the snapshot's own writer is handed out,
+    /// to be run anywhere.
+    pub fn begin_snapshot(
+        &mut self,
+        database: Box<Database>,
+        config: &StorageConfig,
+    ) -> Snapshot<F> {
+        self.storage.roll();
+        Snapshot {
+            zxid: database.last_processed,
+            writer: SnapshotWriter::new(*database, config),
+            files: self.files.clone(),
+            reports: self.reports.clone(),
+            cancelled: Arc::default(),
+        }
+    }
+
+    /// Reports that storage failed, once.
+    pub fn fail(&mut self, what: String) {
+        self.failed = true;
+        self.reports.send(Event::StoreFailed { what });
+    }
+}
+
+/// Must these operations wait for a snapshot that is under way? What cuts the log back must find
+/// all snapshots, to remove the newer ones.
+pub fn replaces_history(ops: &[(Ticket, StoreOp)]) -> bool {
+    ops.iter().any(|(_, op)| matches!(op, StoreOp::Truncate { .. } | StoreOp::Install(_)))
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+pub struct Snapshot<F> {
+    zxid: zebu_core::ids::Zxid,
+    writer: SnapshotWriter,
+    files: F,
+    reports: Reports,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl<F: Files> Snapshot<F> {
+    /// Stops the writing when it is set; what was begun is a leftover for the next start.
+    pub fn cancel_flag(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
+    /// Writes all of it, and reports.
+    pub fn write(mut self) {
+        for op in self.writer {
+            if self.cancelled.load(Relaxed) {
+                return;
+            }
+            if let Err(error) = self.files.perform(&op) {
+                let what = format!("snapshot {:x}: {error}", self.zxid);
+                return self.reports.send(Event::StoreFailed { what });
+            }
+        }
+        self.reports.send(Event::SnapshotTaken { zxid: self.zxid });
+    }
+}

@@ -1,0 +1,558 @@
+//! The task that owns core: takes what gathered, tells core, does what core answers, sleeps until
+//! the next input or deadline. It knows no rule of the protocol.
+//!
+//! A turn is a batch: all inputs that gathered are handled before any connection's task is woken,
+//! and the disk gets all store operations of the turn at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tracing::{debug, error, info, trace, warn};
+
+use zebu_core::ids::{ConnId, LinkId, ServerId};
+use zebu_core::proto::ClientMessage;
+use zebu_core::server::{
+    Action, CloseReason, Event, Note, PeerMessage, Port, RoleName, Server, StoreOp, Ticket,
+};
+use zebu_core::storage::RecoverError;
+use zebu_core::time::{Instant, Now, WallTime};
+
+use crate::disk::{Disk, Reports, RunningDisk};
+use crate::inbox::{Input, LinkUp};
+use crate::outbox::Outbox;
+use crate::ports::{self, BindError};
+use crate::settings::{Address, ServerSettings};
+use crate::shared::Shared;
+use crate::{client_port, peer_link};
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot start from the data directory: {0}")]
+    Recover(#[from] RecoverError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// How a server ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// As it was asked to.
+    Shutdown,
+    /// Core said that going on could lose or fork data.
+    Halted(String),
+}
+
+/// Starts a server, and runs it until `shutdown` or until it halts.
+pub async fn run(
+    settings: ServerSettings,
+    disk: impl Disk,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ended, StartError> {
+    Ok(Driver::start(settings, disk).await?.run(shutdown).await)
+}
+
+/// A server on its sockets and its disk.
+#[derive(Debug)]
+pub struct Driver<D: RunningDisk> {
+    server: Server,
+    clock: Clock,
+    disk: D,
+    shared: Arc<Shared>,
+    client_address: Option<SocketAddr>,
+    acceptors: Vec<JoinHandle<()>>,
+    conns: HashMap<ConnId, Sender<ClientMessage>>,
+    links: HashMap<LinkId, Sender<PeerMessage>>,
+    /// Connections that this turn sent to, in the order of the first message.
+    conns_to_flush: Vec<ConnId>,
+    links_to_flush: Vec<LinkId>,
+    store: Vec<(Ticket, StoreOp)>,
+    /// Where servers that no `server.N` names said that their election port is.
+    election_addresses: BTreeMap<ServerId, Address>,
+    /// Dials that failed and were logged; the next failure is no news.
+    unreachable: BTreeMap<(ServerId, Port), u32>,
+    halted: Option<String>,
+}
+
+/// A connection's outbox, and what this turn adds to it.
+#[derive(Debug)]
+struct Sender<M> {
+    outbox: Arc<Outbox<M>>,
+    staged: Vec<M>,
+}
+
+impl<D: RunningDisk> Driver<D> {
+    /// Recovers from the disk, then opens the ports.
+    pub async fn start(
+        settings: ServerSettings,
+        disk: impl Disk<Running = D>,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let shared = Arc::new(Shared::new(settings));
+        let reports = {
+            let shared = shared.clone();
+            Reports::new(move |event| shared.inbox.push(Input::Disk(event)))
+        };
+        let settings = &shared.settings;
+        let (recovered, disk) = disk.start(settings.storage.clone(), reports)?;
+        info!(
+            "recovered up to zxid 0x{:x}: {} sessions, epochs {} accepted, {} current",
+            recovered.database.last_processed,
+            recovered.database.sessions.len(),
+            recovered.epochs.accepted,
+            recovered.epochs.current,
+        );
+        let server = Server::new(settings.config.clone(), recovered, clock.now());
+
+        let listeners = Listeners::open(settings).await?;
+        let client_address = listeners.client.as_ref().and_then(|client| client.local_addr().ok());
+        let acceptors = listeners.accept(&shared);
+        Ok(Self {
+            server,
+            clock,
+            disk,
+            shared,
+            client_address,
+            acceptors,
+            conns: HashMap::new(),
+            links: HashMap::new(),
+            conns_to_flush: Vec::new(),
+            links_to_flush: Vec::new(),
+            store: Vec::new(),
+            election_addresses: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            halted: None,
+        })
+    }
+
+    /// Where clients connect, with the port that the system chose if the settings said 0.
+    pub fn client_address(&self) -> Option<SocketAddr> {
+        self.client_address
+    }
+
+    /// Serves until `shutdown` or until core halts.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut armed = self.deadline();
+        let mut alarm = std::pin::pin!(sleep_until(armed));
+        let mut inputs = Vec::new();
+        let ended = loop {
+            // Core may have something to do before anything happens.
+            self.act();
+            if let Some(why) = self.halted.take() {
+                break Ended::Halted(why);
+            }
+            let deadline = self.deadline();
+            if deadline != armed {
+                armed = deadline;
+                alarm.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break Ended::Shutdown,
+                () = self.shared.inbox.filled() => {}
+                () = &mut alarm => {}
+            }
+            self.shared.inbox.take(&mut inputs);
+            let now = self.clock.now();
+            for input in inputs.drain(..) {
+                self.hear(now, input);
+            }
+            if self.server.deadline().is_some_and(|deadline| deadline <= now.mono) {
+                self.server.handle(now, Event::Wake);
+            }
+        };
+        self.close(&ended).await;
+        ended
+    }
+
+    fn deadline(&self) -> TokioInstant {
+        self.clock.at(self.server.deadline())
+    }
+
+    /// Tells core one input. What a connection says that core has closed is told nobody.
+    fn hear(&mut self, now: Now, input: Input) {
+        match input {
+            Input::ConnOpen { conn, from, outbox } => {
+                self.conns.insert(conn, Sender { outbox, staged: Vec::new() });
+                let (ip, port) = (from.ip().to_canonical().to_string(), from.port());
+                self.server.handle(now, Event::ConnOpen { conn, ip, port });
+            }
+            Input::Requests { conn, requests } => {
+                if self.conns.contains_key(&conn) {
+                    for request in requests {
+                        self.server.handle(now, Event::Client { conn, request });
+                    }
+                }
+            }
+            Input::ConnGone { conn } => {
+                if self.conns.remove(&conn).is_some() {
+                    self.server.handle(now, Event::ConnGone { conn });
+                }
+            }
+            Input::LinkUp { link, up, outbox } => self.link_up(now, link, up, outbox),
+            Input::Messages { link, messages, bytes } => {
+                if let Some(sender) = self.links.get(&link) {
+                    sender.outbox.settle(bytes);
+                    for message in messages {
+                        self.server.handle(now, Event::Peer { link, message });
+                    }
+                }
+            }
+            Input::LinkDown { link } => {
+                if self.links.remove(&link).is_some() {
+                    self.server.handle(now, Event::LinkDown { link });
+                }
+            }
+            Input::DialFailed { to, port, why } => {
+                let failures = self.unreachable.entry((to, port)).or_default();
+                *failures += 1;
+                if *failures == 1 {
+                    warn!("cannot reach the {port:?} port of server {to}: {why}");
+                } else {
+                    debug!("cannot reach the {port:?} port of server {to}: {why}");
+                }
+                self.server.handle(now, Event::DialFailed { to, port });
+            }
+            Input::Disk(event) => self.server.handle(now, event),
+        }
+    }
+
+    fn link_up(&mut self, now: Now, link: LinkId, up: LinkUp, outbox: Arc<Outbox<PeerMessage>>) {
+        let LinkUp { port, peer, dialled, election_address } = up;
+        self.links.insert(link, Sender { outbox, staged: Vec::new() });
+        if let Some(peer) = peer {
+            if self.unreachable.remove(&(peer, port)).is_some() {
+                info!("reached the {port:?} port of server {peer}");
+            }
+            if let Some(address) = election_address.as_deref().and_then(parse_address) {
+                self.election_addresses.insert(peer, address);
+            }
+        }
+        self.server.handle(now, Event::LinkUp { link, port, peer, dialled });
+    }
+
+    /// Does all that core wants done, then wakes the connections and the disk once.
+    fn act(&mut self) {
+        loop {
+            while let Some(action) = self.server.poll() {
+                self.act_on(action);
+                if self.halted.is_some() {
+                    return;
+                }
+            }
+            if !self.store.is_empty() {
+                self.disk.store(std::mem::take(&mut self.store));
+            }
+            if self.conns_to_flush.is_empty() && self.links_to_flush.is_empty() {
+                return;
+            }
+            // A connection that is cut here is an event, which may ask for more.
+            self.flush();
+        }
+    }
+
+    fn act_on(&mut self, action: Action) {
+        match action {
+            Action::Dial { to, port } => self.dial(to, port),
+            Action::Send { link, message } => {
+                if let Some(sender) = self.links.get_mut(&link) {
+                    if sender.staged.is_empty() {
+                        self.links_to_flush.push(link);
+                    }
+                    sender.staged.push(message);
+                }
+            }
+            Action::CloseLink { link, why } => {
+                if let Some(mut sender) = self.links.remove(&link) {
+                    log_close("link", link.0, &why);
+                    sender.close();
+                }
+            }
+            Action::Reply { conn, message } => {
+                if let Some(sender) = self.conns.get_mut(&conn) {
+                    if sender.staged.is_empty() {
+                        self.conns_to_flush.push(conn);
+                    }
+                    sender.staged.push(message);
+                }
+            }
+            Action::CloseConn { conn, why } => {
+                if let Some(mut sender) = self.conns.remove(&conn) {
+                    log_close("connection", conn.0, &why);
+                    sender.close();
+                }
+            }
+            Action::Store { ticket, op } => self.store.push((ticket, op)),
+            Action::TakeSnapshot { database } => {
+                // After what was asked for before it.
+                if !self.store.is_empty() {
+                    self.disk.store(std::mem::take(&mut self.store));
+                }
+                self.disk.take_snapshot(database);
+            }
+            Action::Note(note) => log_note(&note),
+            Action::Halt { why } => self.halted = Some(why),
+        }
+    }
+
+    fn dial(&mut self, to: ServerId, port: Port) {
+        let address = match (self.server_address(to, port), port) {
+            (Some(address), _) => Some(address),
+            (None, Port::Election) => self.election_addresses.get(&to).cloned(),
+            (None, Port::Quorum) => None,
+        };
+        match address {
+            Some(address) => {
+                tokio::spawn(peer_link::dial(to, port, address, self.shared.clone()));
+            }
+            None => {
+                let why = format!("there is no server.{to}");
+                self.shared.inbox.push(Input::DialFailed { to, port, why });
+            }
+        }
+    }
+
+    fn server_address(&self, to: ServerId, port: Port) -> Option<Address> {
+        let member = self.shared.settings.config.ensemble.members.get(&to)?;
+        let port = match port {
+            Port::Election => member.election_port,
+            Port::Quorum => member.quorum_port,
+        };
+        Some(Address::new(member.host.clone(), port))
+    }
+
+    /// Hands what was staged to the connections' tasks. Who lets too much wait is cut: it costs
+    /// nobody else.
+    fn flush(&mut self) {
+        let bounds = &self.shared.settings.bounds;
+        let now = self.clock.now();
+        for conn in std::mem::take(&mut self.conns_to_flush) {
+            let Some(sender) = self.conns.get_mut(&conn) else { continue };
+            let weight = sender.outbox.push(&mut sender.staged);
+            if weight > bounds.client_outbox_max {
+                warn!("connection {} is cut: it leaves {weight} bytes unread", conn.0);
+                sender.outbox.cut();
+                self.conns.remove(&conn);
+                self.server.handle(now, Event::ConnGone { conn });
+            }
+        }
+        for link in std::mem::take(&mut self.links_to_flush) {
+            let Some(sender) = self.links.get_mut(&link) else { continue };
+            let weight = sender.outbox.push(&mut sender.staged);
+            if weight > bounds.link_outbox_max {
+                warn!("link {} is cut: it leaves {weight} bytes unread", link.0);
+                sender.outbox.cut();
+                self.links.remove(&link);
+                self.server.handle(now, Event::LinkDown { link });
+            }
+        }
+    }
+
+    /// Takes no more, sends what is decided, finishes the log.
+    async fn close(mut self, ended: &Ended) {
+        for acceptor in &self.acceptors {
+            acceptor.abort();
+        }
+        match ended {
+            Ended::Shutdown => info!("shutting down"),
+            Ended::Halted(why) => error!("halted: {why}"),
+        }
+        let halted = matches!(ended, Ended::Halted(_));
+        for sender in self.conns.values_mut() {
+            if halted { sender.outbox.cut() } else { sender.close() }
+        }
+        for sender in self.links.values_mut() {
+            if halted { sender.outbox.cut() } else { sender.close() }
+        }
+        self.disk.close().await;
+        // Their tasks report their ends.
+        let all_gone = async {
+            let mut inputs = Vec::new();
+            while !self.conns.is_empty() || !self.links.is_empty() {
+                self.shared.inbox.filled().await;
+                self.shared.inbox.take(&mut inputs);
+                for input in inputs.drain(..) {
+                    match input {
+                        Input::ConnGone { conn } => drop(self.conns.remove(&conn)),
+                        Input::LinkDown { link } => drop(self.links.remove(&link)),
+                        Input::ConnOpen { outbox, .. } => outbox.cut(),
+                        Input::LinkUp { outbox, .. } => outbox.cut(),
+                        Input::Requests { .. }
+                        | Input::Messages { .. }
+                        | Input::DialFailed { .. }
+                        | Input::Disk(_) => {}
+                    }
+                }
+            }
+        };
+        let _ = timeout(CLOSE_TIMEOUT, all_gone).await;
+    }
+}
+
+/// How long a server that ends waits for its connections.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl<M: crate::outbox::Outgoing> Sender<M> {
+    /// Lets what is staged and what waits go out, then closes.
+    fn close(&mut self) {
+        if !self.staged.is_empty() {
+            self.outbox.push(&mut self.staged);
+        }
+        self.outbox.close();
+    }
+}
+
+/// The ports of one server.
+struct Listeners {
+    client: Option<TcpListener>,
+    election: Option<TcpListener>,
+    quorum: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// The peers' ports first: who can reach the client port can be served.
+    async fn open(settings: &ServerSettings) -> Result<Self, BindError> {
+        let open = |what, address: &Option<Address>| {
+            let address = address.clone();
+            async move {
+                match address {
+                    Some(address) => {
+                        ports::bind(what, &address, settings.bind_retry).await.map(Some)
+                    }
+                    None => Ok(None),
+                }
+            }
+        };
+        Ok(Self {
+            election: open("election", &settings.election).await?,
+            quorum: open("quorum", &settings.quorum).await?,
+            client: open("client", &settings.client).await?,
+        })
+    }
+
+    fn accept(self, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
+        let mut tasks = Vec::new();
+        for (what, port, listener) in
+            [("election", Port::Election, self.election), ("quorum", Port::Quorum, self.quorum)]
+        {
+            let shared = shared.clone();
+            tasks.extend(listener.map(|listener| {
+                ports::accept(what, listener, move |stream, from| {
+                    peer_link::accepted(stream, from, port, shared.clone())
+                })
+            }));
+        }
+        let shared = shared.clone();
+        tasks.extend(self.client.map(|listener| {
+            ports::accept("client", listener, move |stream, from| {
+                client_port::serve(stream, from, shared.clone())
+            })
+        }));
+        tasks
+    }
+}
+
+/// Both of core's clocks.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    zero: TokioInstant,
+}
+
+impl Clock {
+    /// A deadline that never comes, as far as a server's life goes.
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+    fn start() -> Self {
+        Self { zero: TokioInstant::now() }
+    }
+    fn now(&self) -> Now {
+        let mono = Instant(self.zero.elapsed().as_nanos() as u64);
+        // Before 1970 is a clock that is wrong, and core does not care how wrong.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono, wall: WallTime(wall.as_millis() as i64) }
+    }
+    fn at(&self, instant: Option<Instant>) -> TokioInstant {
+        let since_zero = instant.map_or(Self::NEVER, |at| Duration::from_nanos(at.0));
+        self.zero + since_zero.min(Self::NEVER)
+    }
+}
+
+/// `host:port`, IPv6 in brackets, as the election handshake carries it. A wildcard says nothing.
+// ZK: QuorumCnxManager.InitialMessage.parse (3.9)
+fn parse_address(text: &str) -> Option<Address> {
+    let (host, port) = text.rsplit_once(':')?;
+    let address = Address::new(host.trim_matches(['[', ']']), port.parse().ok()?);
+    (!address.host.is_empty() && !address.is_wildcard()).then_some(address)
+}
+
+fn log_close(what: &str, number: u64, why: &CloseReason) {
+    match why {
+        CloseReason::Misbehaved(fault) => warn!("{what} {number} closed: {fault}"),
+        CloseReason::TooManyConnections => warn!("{what} {number} closed: {why:?}"),
+        CloseReason::ClientAhead { .. } | CloseReason::PeerTimeout => {
+            info!("{what} {number} closed: {why:?}");
+        }
+        CloseReason::Done
+        | CloseReason::SessionClosed(_)
+        | CloseReason::SessionMoved(_)
+        | CloseReason::SessionRefused
+        | CloseReason::Replaced(_)
+        | CloseReason::NotServing
+        | CloseReason::ReadOnly
+        | CloseReason::SmallerId
+        | CloseReason::Superseded
+        | CloseReason::TermOver => debug!("{what} {number} closed: {why:?}"),
+    }
+}
+
+fn log_note(note: &Note) {
+    match note {
+        Note::Role(RoleName::Looking) => info!("looking for a leader"),
+        Note::Role(RoleName::Leading) => info!("leading"),
+        Note::Role(RoleName::Following) => info!("following"),
+        Note::Role(RoleName::Observing) => info!("observing"),
+        Note::Established { epoch } => info!("established as the leader of epoch {epoch}"),
+        Note::UpToDate { epoch, leader } => {
+            info!("up to date with server {leader}, the leader of epoch {epoch}");
+        }
+        Note::Sync { learner, how, from, upto } => {
+            info!("synchronizing server {learner} from 0x{from:x} to 0x{upto:x} by {how:?}");
+        }
+        Note::Delivered { zxid } => trace!("delivered 0x{zxid:x}"),
+        Note::SessionOpened(session) => debug!("session {session} opened"),
+        Note::SessionExpired(session) => info!("session {session} expired"),
+        Note::SessionMoved(session) => info!("session {session} moved to another server"),
+        Note::DigestMismatch { zxid, expected, found } => error!(
+            "the tree differs from the leader's at 0x{zxid:x}: digest 0x{expected:x} expected, 0x{found:x} found"
+        ),
+        Note::Refused(what) => warn!("{what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn election_addresses_of_handshakes() {
+        let cases = [
+            ("zoo1:3888", Some(Address::new("zoo1", 3888))),
+            ("[2001:db8::1]:3888", Some(Address::new("2001:db8::1", 3888))),
+            ("0.0.0.0:3888", None),
+            ("[::]:3888", None),
+            ("zoo1", None),
+            (":3888", None),
+            ("zoo1:x", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_address(text), expected, "{text}");
+        }
+    }
+}

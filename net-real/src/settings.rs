@@ -1,0 +1,166 @@
+//! What one server process is told beyond core's own configuration: where it listens, how long it
+//! waits for strangers, which four-letter words it answers. Read from zoo.cfg by
+//! [`crate::zoo_cfg`], or made by a simulation.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::ids::ServerId;
+use zebu_core::storage::StorageConfig;
+
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub config: Config,
+    pub storage: StorageConfig,
+    /// Where clients connect; `None` takes no clients.
+    pub client: Option<Address>,
+    pub election: Option<Address>,
+    pub quorum: Option<Address>,
+    /// `electionPortBindRetry`, for every port of ours.
+    pub bind_retry: BindRetry,
+    /// `cnxTimeout`: to connect to a peer; default 5 s.
+    pub dial_timeout: Duration,
+    /// `nio.sessionlessCnxnTimeout`: to say the first word on an accepted connection; default 10 s.
+    pub handshake_timeout: Duration,
+    pub four_letter_words: FourLetterWords,
+    pub bounds: Bounds,
+}
+
+/// Bounds of the driver's own queues. What is over them costs the connection, nobody else.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Bytes of replies and events that wait for a client before it is cut.
+    pub client_outbox_max: usize,
+    /// Bytes of such at which its requests are read no further.
+    pub client_outbox_pause: usize,
+    /// Bytes of messages that wait for a peer before it is cut.
+    pub link_outbox_max: usize,
+    /// How long a connection that core closed may take to drain.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            client_outbox_max: 64 << 20,
+            client_outbox_pause: 4 << 20,
+            link_outbox_max: 512 << 20,
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A host, as text, and a port. Resolved when it is used, each time anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+impl Address {
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port }
+    }
+    /// Does it stand for every address of this machine?
+    pub fn is_wildcard(&self) -> bool {
+        self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified())
+    }
+    pub(crate) fn as_pair(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How often to try again when a port is taken, with a second between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BindRetry {
+    Times(u32),
+    Forever,
+}
+
+/// `4lw.commands.whitelist`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FourLetterWords {
+    All,
+    Only(BTreeSet<String>),
+}
+
+impl FourLetterWords {
+    /// A list with commas, or `*`.
+    // ZK: FourLetterCommands.isEnabled (3.9)
+    pub fn parse(list: &str) -> Self {
+        let words: BTreeSet<String> = list.split(',').map(|word| word.trim().to_owned()).collect();
+        if words.contains("*") { Self::All } else { Self::Only(words) }
+    }
+    pub fn allows(&self, word: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(words) => words.contains(word),
+        }
+    }
+}
+
+impl Default for FourLetterWords {
+    /// Upstream's default: `srvr` alone.
+    fn default() -> Self {
+        Self::parse("srvr")
+    }
+}
+
+impl ServerSettings {
+    /// The id of a server that is not part of an ensemble.
+    pub const ID_ALONE: ServerId = ServerId(1);
+
+    /// Defaults for `config`: election and quorum ports at this member's address, no clients.
+    pub fn new(config: Config) -> Self {
+        let member = config.ensemble.members.get(&config.my_id);
+        let at = |port: fn(&Member) -> u16| {
+            member.map(|member| Address::new(member.host.clone(), port(member)))
+        };
+        Self {
+            storage: Self::storage_of(&config),
+            client: None,
+            election: at(|member| member.election_port),
+            quorum: at(|member| member.quorum_port),
+            bind_retry: BindRetry::Times(3),
+            dial_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
+            four_letter_words: FourLetterWords::default(),
+            bounds: Bounds::default(),
+            config,
+        }
+    }
+
+    /// Storage's share of `config`, with upstream's default preallocation of 64 MiB.
+    pub fn storage_of(config: &Config) -> StorageConfig {
+        StorageConfig {
+            prealloc_bytes: 64 << 20,
+            record_max: config.limits.record_max,
+            commit_log_count: config.commit_log_count,
+            mutant: config.mutant,
+        }
+    }
+
+    /// An ensemble of one that nobody can join: its ports are 0 and never opened.
+    pub fn alone(my_id: ServerId) -> Ensemble {
+        let member = Member {
+            host: "localhost".into(),
+            quorum_port: 0,
+            election_port: 0,
+            role: MemberRole::Participant,
+            client: None,
+        };
+        Ensemble { members: [(my_id, member)].into(), version: 0 }
+    }
+}

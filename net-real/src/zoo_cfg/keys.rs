@@ -1,0 +1,264 @@
+//! Which keys zoo.cfg may have: the names that upstream 3.8 to 3.10 knows, and what Zebu does about
+//! each. How a value is read stands in [`super`].
+
+/// What Zebu does about a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Effect {
+    /// Carried out.
+    Used,
+    /// Known to upstream, without an effect here: a warning.
+    Ignored,
+    /// Known to upstream, but ignoring it would make the ensemble less safe than its operator
+    /// believes: an error, unless the value is one that asks for nothing.
+    Refused,
+}
+
+/// Keys by their full name, as they stand in zoo.cfg.
+const KEYS: &[(&str, Effect)] = {
+    use Effect::{Ignored, Refused, Used};
+    &[
+        ("4lw.commands.whitelist", Used),
+        ("clientPort", Used),
+        ("clientPortAddress", Used),
+        ("cnxTimeout", Used),
+        ("commitLogCount", Used),
+        ("dataDir", Used),
+        ("dataLogDir", Used),
+        ("dynamicConfigFile", Used),
+        ("electionAlg", Used),
+        ("electionPortBindRetry", Used),
+        ("extendedTypesEnabled", Used),
+        ("fastleader.maxNotificationInterval", Used),
+        ("fastleader.minNotificationInterval", Used),
+        ("globalOutstandingLimit", Used),
+        ("initLimit", Used),
+        ("jute.maxbuffer", Used),
+        ("jute.maxbuffer.extrasize", Used),
+        ("leaderConnectDelayDuringRetryMs", Used),
+        ("maxClientCnxns", Used),
+        ("maxSessionTimeout", Used),
+        ("minSessionTimeout", Used),
+        ("nio.sessionlessCnxnTimeout", Used),
+        ("peerType", Used),
+        ("preAllocSize", Used),
+        ("quorumListenOnAllIPs", Used),
+        ("snapCount", Used),
+        ("syncLimit", Used),
+        ("tickTime", Used),
+        // A server alone is an ensemble of one here: there is no other mode to enable.
+        ("standaloneEnabled", Ignored),
+        // Refused rather than ignored: each asks that somebody be kept out, or that something be
+        // hidden from the network.
+        ("enforce.auth.enabled", Refused),
+        ("quorum.auth.enableSasl", Refused),
+        ("quorum.auth.learnerRequireSasl", Refused),
+        ("quorum.auth.serverRequireSasl", Refused),
+        ("sessionRequireClientSASLAuth", Refused),
+        ("sslQuorum", Refused),
+        ("DigestAuthenticationProvider.digestAlg", Ignored),
+        ("DigestAuthenticationProvider.enabled", Ignored),
+        ("DigestAuthenticationProvider.superDigest", Ignored),
+        ("IPAuthenticationProvider.usexforwardedfor", Ignored),
+        ("SASLAuthenticationProvider.superPassword", Ignored),
+        ("X509AuthenticationProvider.superUser", Ignored),
+        ("admin.commandURL", Ignored),
+        ("admin.enableServer", Ignored),
+        ("admin.forceHttps", Ignored),
+        ("admin.httpVersion", Ignored),
+        ("admin.idleTimeout", Ignored),
+        ("admin.needClientAuth", Ignored),
+        ("admin.portUnification", Ignored),
+        ("admin.rateLimiterIntervalInMS", Ignored),
+        ("admin.restore.enabled", Ignored),
+        ("admin.serverAddress", Ignored),
+        ("admin.serverPort", Ignored),
+        ("admin.snapshot.enabled", Ignored),
+        ("allowSaslFailedClients", Ignored),
+        ("audit.enable", Ignored),
+        ("audit.impl.class", Ignored),
+        ("autopurge.purgeInterval", Ignored),
+        ("autopurge.snapRetainCount", Ignored),
+        ("bitHashCacheSize", Ignored),
+        ("client.certReload", Ignored),
+        ("client.portUnification", Ignored),
+        ("clientPortListenBacklog", Ignored),
+        ("clientTcpKeepAlive", Ignored),
+        ("closeSessionTxn.enabled", Ignored),
+        ("commitProcessor.maxCommitBatchSize", Ignored),
+        ("commitProcessor.maxReadBatchSize", Ignored),
+        ("commitProcessor.numWorkerThreads", Ignored),
+        ("commitProcessor.shutdownTimeout", Ignored),
+        ("connectToLearnerMasterLimit", Ignored),
+        ("connection_throttle_decrease_ratio", Ignored),
+        ("connection_throttle_drop_decrease", Ignored),
+        ("connection_throttle_drop_increase", Ignored),
+        ("connection_throttle_fill_count", Ignored),
+        ("connection_throttle_fill_time", Ignored),
+        ("connection_throttle_freeze_time", Ignored),
+        ("connection_throttle_global_session_weight", Ignored),
+        ("connection_throttle_local_session_weight", Ignored),
+        ("connection_throttle_renew_session_weight", Ignored),
+        ("connection_throttle_tokens", Ignored),
+        ("connection_throttle_weight_enabled", Ignored),
+        ("datadir.autocreate", Ignored),
+        ("db.autocreate", Ignored),
+        ("digest.enabled", Ignored),
+        ("emulate353TTLNodes", Ignored),
+        ("enableEagerACLCheck", Ignored),
+        ("enforce.auth.schemes", Ignored),
+        ("enforceQuota", Ignored),
+        ("ensembleAuthName", Ignored),
+        ("flushDelay", Ignored),
+        ("follower.skipLearnerRequestToNextProcessor", Ignored),
+        ("forceSync", Ignored),
+        ("forceSnapshotSync", Ignored),
+        ("forward_learner_requests_to_commit_processor_disabled", Ignored),
+        ("fsync.warningthresholdms", Ignored),
+        ("intBufferStartingSizeBytes", Ignored),
+        ("jmx.log4j.disable", Ignored),
+        ("jvm.pause.info-threshold.ms", Ignored),
+        ("jvm.pause.monitor", Ignored),
+        ("jvm.pause.sleep.time.ms", Ignored),
+        ("jvm.pause.warn-threshold.ms", Ignored),
+        ("kerberos.canonicalizeHostNames", Ignored),
+        ("kerberos.removeHostFromPrincipal", Ignored),
+        ("kerberos.removeRealmFromPrincipal", Ignored),
+        ("largeRequestMaxBytes", Ignored),
+        ("largeRequestThreshold", Ignored),
+        ("leader.ackLoggingFrequency", Ignored),
+        ("leader.closeSocketAsync", Ignored),
+        ("leader.maxConcurrentDiffSyncs", Ignored),
+        ("leader.maxConcurrentSnapSyncs", Ignored),
+        ("leader.maxTimeToWaitForEpoch", Ignored),
+        ("leaderServes", Ignored),
+        ("learner.asyncSending", Ignored),
+        ("learner.closeSocketAsync", Ignored),
+        ("letAnySaslUserDoX", Ignored),
+        ("localSessionsEnabled", Ignored),
+        ("localSessionsUpgradingEnabled", Ignored),
+        ("maxBatchSize", Ignored),
+        ("maxCnxns", Ignored),
+        ("maxGetChildrenResponseCacheSize", Ignored),
+        ("maxInProcessingDeadWatchers", Ignored),
+        ("maxResponseCacheSize", Ignored),
+        ("maxWriteQueuePollTime", Ignored),
+        ("messageTracker.BufferSize", Ignored),
+        ("messageTracker.Enabled", Ignored),
+        ("metricsProvider.className", Ignored),
+        ("multiAddress.enabled", Ignored),
+        ("multiAddress.reachabilityCheckEnabled", Ignored),
+        ("multiAddress.reachabilityCheckTimeoutMs", Ignored),
+        ("netty.advancedFlowControl.enabled", Ignored),
+        ("netty.server.earlyDropSecureConnectionHandshakes", Ignored),
+        ("netty.server.outstandingHandshake.limit", Ignored),
+        ("nio.directBufferBytes", Ignored),
+        ("nio.numSelectorThreads", Ignored),
+        ("nio.numWorkerThreads", Ignored),
+        ("nio.shutdownTimeout", Ignored),
+        ("observer.election.DelayMs", Ignored),
+        ("observer.reconnectDelayMs", Ignored),
+        ("observer.syncEnabled", Ignored),
+        ("observerMaster.sizeLimit", Ignored),
+        ("observerMasterPort", Ignored),
+        ("oraclePath", Ignored),
+        ("pathStats.delay", Ignored),
+        ("pathStats.enabled", Ignored),
+        ("pathStats.initialDelay", Ignored),
+        ("pathStats.maxDepth", Ignored),
+        ("pathStats.sampleRate", Ignored),
+        ("pathStats.slotCapacity", Ignored),
+        ("pathStats.slotDuration", Ignored),
+        ("pathStats.topPathMax", Ignored),
+        ("portUnification", Ignored),
+        ("quorum.auth.kerberos.servicePrincipal", Ignored),
+        ("quorum.auth.learner.saslLoginContext", Ignored),
+        ("quorum.auth.server.saslLoginContext", Ignored),
+        ("quorum.cnxn.threads.size", Ignored),
+        ("quorumCnxnTimeoutMs", Ignored),
+        ("readonlymode.enabled", Ignored),
+        ("reconfigEnabled", Ignored),
+        ("request_stale_connection_check", Ignored),
+        ("request_stale_latency_check", Ignored),
+        ("request_throttle_drop_stale", Ignored),
+        ("request_throttle_max_requests", Ignored),
+        ("request_throttle_stall_time", Ignored),
+        ("request_throttler.shutdownTimeout", Ignored),
+        ("secureClientPort", Ignored),
+        ("secureClientPortAddress", Ignored),
+        ("security.auth_to_local", Ignored),
+        ("serializeLastProcessedZxid.enabled", Ignored),
+        ("serverCnxnFactory", Ignored),
+        ("skipACL", Ignored),
+        ("snapSizeLimitInKb", Ignored),
+        ("snapshot.compression.method", Ignored),
+        ("snapshot.trust.empty", Ignored),
+        ("snapshotSizeFactor", Ignored),
+        ("sslQuorumReloadCertFiles", Ignored),
+        ("superUser", Ignored),
+        ("syncEnabled", Ignored),
+        ("tcpKeepAlive", Ignored),
+        ("throttled_op_wait_time", Ignored),
+        ("txnLogSizeLimitInKb", Ignored),
+        ("watchManagerName", Ignored),
+        ("watcherCleanIntervalInSeconds", Ignored),
+        ("watcherCleanThreadsNum", Ignored),
+        ("watcherCleanThreshold", Ignored),
+    ]
+};
+
+/// Families of keys, each with any suffix.
+const FAMILIES: &[(&str, Effect)] = &[
+    ("authProvider.", Effect::Ignored),
+    ("metricsProvider.", Effect::Ignored),
+    ("server.", Effect::Used),
+    ("ssl.", Effect::Ignored),
+    // Hierarchical quorums: a majority instead would be a different, unsafe, ensemble.
+    ("group.", Effect::Refused),
+    ("weight.", Effect::Refused),
+];
+
+pub(super) fn effect(key: &str) -> Option<Effect> {
+    KEYS.iter()
+        .find(|(name, _)| *name == key)
+        .or_else(|| FAMILIES.iter().find(|(prefix, _)| key.starts_with(prefix)))
+        .map(|(_, effect)| *effect)
+}
+
+/// The known key that somebody who wrote `key` may have meant.
+pub(super) fn nearest(key: &str) -> Option<&'static str> {
+    // Upstream reads every other key as the system property `zookeeper.` + key, so the property's
+    // full name is a common slip.
+    let wanted = key.strip_prefix("zookeeper.").unwrap_or(key).to_lowercase();
+    let (distance, name) = KEYS
+        .iter()
+        .map(|(name, _)| (strsim::damerau_levenshtein(&wanted, &name.to_lowercase()), *name))
+        .min()?;
+    (distance <= 1 + wanted.len() / 4).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_key_of_a_slip() {
+        let cases = [
+            ("tickTme", Some("tickTime")),
+            ("clientport", Some("clientPort")),
+            ("dataDri", Some("dataDir")),
+            ("zookeeper.snapCount", Some("snapCount")),
+            ("maxSessionTimeOut", Some("maxSessionTimeout")),
+            ("frobnicate", None),
+        ];
+        for (key, expected) in cases {
+            assert_eq!(nearest(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_listed_once() {
+        for (index, (name, _)) in KEYS.iter().enumerate() {
+            assert!(!KEYS[index + 1..].iter().any(|(other, _)| other == name), "{name}");
+        }
+    }
+}

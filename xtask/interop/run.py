@@ -1,0 +1,124 @@
+"""Interoperability: stock ZooKeeper clients and servers against ours.
+
+    run.py --server zebu|java [--only PART_OF_A_NAME] --zebu BINARY --cache DIR --samples DIR
+
+With `--server java` every test runs against Apache ZooKeeper itself, which shows that the tests
+ask for nothing that it does not do.
+"""
+
+import argparse
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jars
+from harness import TESTS, checks_made, perform
+from servers import Ensemble, Programs
+
+HERE = Path(__file__).parent
+AREAS = ["ops", "watches", "sessions", "recipes", "words", "java", "lifecycle", "samples",
+         "bad_input", "crash", "mixed"]
+
+LOGGING = """\
+<Configuration status="error">
+  <Appenders><Console name="out"><PatternLayout pattern="%d{HH:mm:ss,SSS} %-5p %c{1}: %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+"""
+
+
+class Context:
+    """What every test is given."""
+
+    def __init__(self, options: argparse.Namespace, work: Path):
+        self.kind: str = options.server
+        self.work = work
+        self.samples: Path = options.samples
+        self.programs = Programs(options.zebu.resolve(), options.cache / "jars", options.cache)
+        self.classes = options.cache / "classes"
+        self._homes = 0
+
+    def home(self) -> Path:
+        self._homes += 1
+        home = self.work / f"{self._homes:03}"
+        home.mkdir()
+        return home
+
+    def ensemble(self, size: int, kinds: list[str] | None = None, **settings: str) -> Ensemble:
+        return Ensemble(self.programs, kinds or [self.kind] * size, self.home(), **settings)
+
+
+def compile_java(context: Context, sources: Path) -> None:
+    compiled = context.classes / "compiled"
+    newest = max(f.stat().st_mtime for f in sources.glob("*.java"))
+    if compiled.exists() and compiled.stat().st_mtime >= newest:
+        return
+    context.classes.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["javac", "-nowarn", "-cp", context.programs.classpath, "-d", context.classes,
+                    *sources.glob("*.java")], check=True)
+    compiled.write_text("")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--server", choices=["zebu", "java"], default="zebu")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--zebu", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--samples", type=Path, required=True)
+    options = parser.parse_args()
+
+    options.cache = options.cache.resolve()
+    jars.bring(options.cache / "jars")
+    (options.cache / "log4j2.xml").write_text(LOGGING)
+    for area in AREAS:
+        importlib.import_module(f"test_{area}")
+
+    work = Path(tempfile.mkdtemp(prefix="zebu-interop-"))
+    context = Context(options, work)
+    compile_java(context, HERE)
+    passed, failed = 0, []
+
+    def one(name: str, run) -> None:
+        nonlocal passed
+        if perform(name, run):
+            passed += 1
+        else:
+            failed.append(name)
+
+    chosen = [t for t in TESTS if options.only in t.name]
+    for size in sorted({size for t in chosen for size in t.sizes}):
+        ensemble = context.ensemble(size)
+        names = f"{size} x {options.server}"
+        try:
+            with ensemble:
+                for t in chosen:
+                    if size in t.sizes:
+                        one(f"{t.name} [{names}]", lambda t=t: t.run(context, ensemble))
+        except AssertionError as error:
+            failed.append(f"ensemble of {names}")
+            print(f"  FAILED ensemble of {names}: {error}", flush=True)
+    for t in chosen:
+        if not t.sizes:
+            one(f"{t.name} [{options.server}]", lambda t=t: t.run(context))
+
+    for name in failed:
+        print(f"failed: {name}")
+    if failed:
+        print(f"the servers' directories and logs are in {work}")
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"{checks_made()} checks, server: {options.server}")
+    print(f"{passed} passed, {len(failed)} failed", flush=True)
+    return 1 if failed or passed == 0 else 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Client threads of a failed test must not keep the process alive.
+    os._exit(code)

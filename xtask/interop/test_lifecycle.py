@@ -1,0 +1,91 @@
+"""Starting and stopping: clean ends, kept data, mistakes in the configuration."""
+
+import re
+import subprocess
+
+from clients import client, tree
+from harness import alone, check, equal, note
+
+
+def fill(zk) -> None:
+    zk.create("/kept", b"data")
+    zk.create("/kept/ephemeral", b"", ephemeral=True)
+    for i in range(50):
+        zk.create("/kept/n-", b"%d" % i, sequence=True)
+    zk.set("/kept", b"changed")
+    zk.delete("/kept/n-0000000007")
+
+
+@alone
+def restart_keeps_data(context):
+    """SIGTERM, start, kill -9, start."""
+    with context.ensemble(1) as ensemble:
+        server = ensemble.servers[0]
+        with client(server.host) as zk:
+            fill(zk)
+            before = tree(zk)
+        before.pop("/kept/ephemeral")
+        code = server.terminate()
+        # A JVM ends by the signal; we end.
+        equal("exit code after SIGTERM", code, 0 if context.kind == "zebu" else 143)
+        for how in ("SIGTERM", "kill -9"):
+            server.start().wait_serving()
+            with client(server.host) as zk:
+                now = tree(zk)
+                kept = {p for p in before if p != "/kept" and now.get(p) == before[p]}
+                equal(f"nodes after {how}", len(kept), len(before) - 1)
+                equal("data", now["/kept"][0], b"changed")
+                equal("the closed session's ephemeral is gone", "/kept/ephemeral" in now, False)
+            server.kill()
+        server.start().wait_serving()
+
+
+@alone
+def ensemble_restart_keeps_data(context):
+    with context.ensemble(3) as ensemble:
+        with client(ensemble.hosts) as zk:
+            fill(zk)
+            session_time = zk.exists("/kept").czxid
+        codes = [s.terminate() for s in ensemble.servers]
+        equal("exit codes after SIGTERM", codes, [0 if context.kind == "zebu" else 143] * 3)
+        for s in ensemble.servers:
+            s.start()
+        ensemble.wait_serving()
+        for s in ensemble.servers:
+            with client(s.host) as zk:
+                zk.sync("/")
+                data, stat = zk.get("/kept")
+                equal(f"data on {s}", (data, stat.czxid, stat.numChildren), (b"changed", session_time, 49))
+        epochs = [int(s.word("srvr").split("Zxid: ")[1].split()[0], 16) >> 32 for s in ensemble.servers]
+        check("a later epoch than before", all(e > session_time >> 32 for e in epochs), epochs)
+
+
+@alone
+def mistakes_in_zoo_cfg(context):
+    """The process ends with a message, and ours names the line."""
+    good = [f"dataDir={context.home()}", "clientPort=0", "tickTime=500"]
+    for what, line in [
+        ("a number that is none", "initLimit=ten"),
+        ("a server without an address", "server.1=nonsense"),
+        ("a port that is none", "server.1=127.0.0.1:x:y"),
+    ] + ([("an unknown key", "tickTimes=500"), ("no equals sign", "dataDir")] if context.kind == "zebu" else []):
+        cfg = context.home() / "zoo.cfg"
+        cfg.write_text("\n".join(["# a comment", *good, "", line]) + "\n")
+        ended = subprocess.run(context.programs.server(context.kind, cfg), cwd=cfg.parent, timeout=30,
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        said = ended.stdout + ended.stderr
+        check(f"{what}: exit code {ended.returncode}", ended.returncode != 0)
+        check("and a message", said.strip() != "")
+        if context.kind == "zebu":
+            check("that names line 6", re.search(r"(line |:)6\b", said) is not None, said)
+            note(said.strip().splitlines()[-1])
+    missing = context.home() / "nowhere.cfg"
+    ended = subprocess.run(context.programs.server(context.kind, missing), timeout=30, capture_output=True)
+    check("a file that is not there", ended.returncode != 0)
+    no_id = context.home()
+    (no_id / "zoo.cfg").write_text(f"dataDir={no_id}\ntickTime=500\ninitLimit=5\nsyncLimit=2\nclientPort=0\n"
+                                   + "".join(f"server.{i}=127.0.0.1:{i}:{i + 3}\n" for i in (1, 2, 3)))
+    ended = subprocess.run(context.programs.server(context.kind, no_id / "zoo.cfg"), timeout=30,
+                           capture_output=True, text=True)
+    check("an ensemble without myid", ended.returncode != 0 and "myid" in ended.stdout + ended.stderr,
+          ended.stdout + ended.stderr)

@@ -1,0 +1,16 @@
+//! `cargo xtask check`: everything that a commit must pass, fastest first.
+
+use anyhow::Result;
+
+use crate::{shell, tidy};
+
+pub(crate) fn run() -> Result<()> {
+    let workspace = ["--workspace", "--all-targets"];
+    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+    tidy::run(&shell::root())?;
+    shell::run(shell::cargo().arg("clippy").args(workspace).args(["--", "-D", "warnings"]))?;
+    shell::run(shell::cargo().args(["test", "--workspace"]))?;
+    shell::run(shell::cargo().args(["sim", "swarm", "scenarios/", "--seeds", "0..20"]))?;
+    println!("check: all passed");
+    Ok(())
+}

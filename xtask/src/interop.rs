@@ -1,0 +1,86 @@
+//! `cargo xtask interop`: brings what the tests in `xtask/interop` need, once, and runs them.
+//!
+//! The tests are Python because kazoo is; what they check stands there.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell;
+
+/// The client that the tests are written with.
+const KAZOO: &str = "kazoo==2.11.0";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which server to test; `java` shows that the tests ask nothing that ZooKeeper does not do.
+    #[arg(long, default_value = "zebu", value_parser = ["zebu", "java"])]
+    server: String,
+    /// Run only the tests whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cache = shell::target().join("interop");
+    std::fs::create_dir_all(&cache)?;
+    let python = bring_python(&cache)?;
+    bring_java()?;
+    if args.server == "zebu" {
+        shell::run(shell::cargo().args(["build", "--release", "--bin", "zebu"]))?;
+    }
+    let root = shell::root();
+    shell::run(
+        Command::new(python)
+            .arg(root.join("xtask/interop/run.py"))
+            .args(["--server", &args.server, "--only", &args.only])
+            .arg("--zebu")
+            .arg(shell::target().join("release/zebu"))
+            .arg("--cache")
+            .arg(&cache)
+            .arg("--samples")
+            .arg(root.join("core/testdata/samples"))
+            .env("PYTHONDONTWRITEBYTECODE", "1"),
+    )
+}
+
+/// A virtual environment with kazoo; its python.
+fn bring_python(cache: &Path) -> Result<std::path::PathBuf> {
+    let venv = cache.join("venv");
+    let python = venv.join("bin/python");
+    let imports = Command::new(&python).args(["-c", "import kazoo"]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Ok(python);
+    }
+    let made = || shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
+    if !found("python3") || made().is_err() {
+        apt_get("python3-venv").context("python3 with venv is needed")?;
+        made()?;
+    }
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", KAZOO]))?;
+    Ok(python)
+}
+
+fn bring_java() -> Result<()> {
+    if found("java") && found("javac") {
+        return Ok(());
+    }
+    apt_get("default-jdk-headless").context("java and javac are needed")
+}
+
+fn found(program: &str) -> bool {
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&directories).any(|directory| directory.join(program).is_file())
+}
+
+fn apt_get(package: &str) -> Result<()> {
+    ensure!(found("apt-get"), "install {package} in the way of this system, then try again");
+    let privileged = |arguments: &[&str]| {
+        let mut command = Command::new(if found("sudo") { "sudo" } else { "env" });
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
+        shell::run(&mut command)
+    };
+    privileged(&["update"])?;
+    privileged(&["install", "-y", "--no-install-recommends", package])
+}
