@@ -1,0 +1,7 @@
+//! The simulator.
+
+pub mod checkers;
+pub mod disk;
+pub mod history;
+pub mod model;
+pub mod scenario;
