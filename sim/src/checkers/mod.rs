@@ -13,7 +13,13 @@ use std::fmt::Debug;
 use crate::history::{Checker, Observation, View, Violation};
 use crate::scenario::ScenarioInfo;
 
+pub mod election;
+pub mod epochs;
 pub mod facts;
+pub mod quorums;
+#[cfg(test)]
+pub mod testkit;
+pub mod total_order;
 
 use facts::Facts;
 

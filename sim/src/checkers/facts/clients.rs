@@ -143,7 +143,9 @@ impl Facts {
     fn enter_write(&mut self, client: ClientId, session: u64) {
         let Some(known) = self.clients.get(&client) else { return };
         let authenticated = known.authenticated;
-        let Some(pending) = known.conn.as_ref().and_then(|conn| conn.pending.back()) else { return };
+        let Some(pending) = known.conn.as_ref().and_then(|conn| conn.pending.back()) else {
+            return;
+        };
         let pending = pending.clone();
         self.write_sent(client, session, authenticated, &pending);
     }

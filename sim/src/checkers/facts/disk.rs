@@ -223,7 +223,8 @@ impl DiskFacts {
                 self.safe_names.retain(|name, _| name.dir() != *dir);
                 let here = self.names.iter().filter(|(name, _)| name.dir() == *dir);
                 self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));
-                let named = |id: &u32| self.names.values().chain(self.safe_names.values()).any(|n| n == id);
+                let named =
+                    |id: &u32| self.names.values().chain(self.safe_names.values()).any(|n| n == id);
                 let gone: Vec<u32> = self.files.keys().copied().filter(|id| !named(id)).collect();
                 for id in gone {
                     self.files.remove(&id);
@@ -243,8 +244,8 @@ impl DiskFacts {
                 self.create(&file_name);
                 let name = Name::of(&file_name);
                 let known = before.names.get(&name);
-                let safe_name = power_was_lost
-                    || (known.is_some() && before.safe_names.get(&name) == known);
+                let safe_name =
+                    power_was_lost || (known.is_some() && before.safe_names.get(&name) == known);
                 let old = known.and_then(|id| before.files.get(id));
                 let id = self.names[&name];
                 let file = self.files.get_mut(&id).expect("just made");
@@ -390,7 +391,8 @@ pub mod tests {
         assert_eq!(disk.durable(), 2);
 
         let offset = records(&[1, 2], true).len() as u64;
-        let write = |zxid| DiskOp::Write { file: log("log.1"), offset, bytes: records(&[zxid], false) };
+        let write =
+            |zxid| DiskOp::Write { file: log("log.1"), offset, bytes: records(&[zxid], false) };
         run(&mut disk, &[write(3)]);
         assert_eq!((disk.last(), disk.durable()), (3, 2));
         assert!(disk.observe(&DiskOp::Sync(log("log.1")), false).is_empty());
@@ -416,7 +418,10 @@ pub mod tests {
         }
         assert_eq!((disk.last(), disk.durable()), (3, 1));
         let snapshot = data("snapshot.2");
-        run(&mut disk, &[DiskOp::Create(snapshot.clone()), DiskOp::Sync(snapshot), DiskOp::SyncDir(Dir::Data)]);
+        run(
+            &mut disk,
+            &[DiskOp::Create(snapshot.clone()), DiskOp::Sync(snapshot), DiskOp::SyncDir(Dir::Data)],
+        );
         assert_eq!(disk.durable(), 3, "from the snapshot on there is no hole");
         assert_eq!(disk.last_below(3), 2);
     }

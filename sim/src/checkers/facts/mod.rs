@@ -276,11 +276,7 @@ impl Facts {
         Ok(())
     }
 
-    fn on_packet_sent(
-        &mut self,
-        server: ServerId,
-        packet: &QuorumPacket,
-    ) -> Result<(), Violation> {
+    fn on_packet_sent(&mut self, server: ServerId, packet: &QuorumPacket) -> Result<(), Violation> {
         let now = self.now;
         match packet {
             QuorumPacket::FollowerInfo { .. } | QuorumPacket::ObserverInfo { .. } => {
