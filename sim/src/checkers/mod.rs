@@ -13,9 +13,11 @@ use std::fmt::Debug;
 use crate::history::{Checker, Observation, View, Violation};
 use crate::scenario::ScenarioInfo;
 
+pub mod durability;
 pub mod election;
 pub mod epochs;
 pub mod facts;
+pub mod peer_messages;
 pub mod quorums;
 #[cfg(test)]
 pub mod testkit;

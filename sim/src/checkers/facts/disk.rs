@@ -64,6 +64,8 @@ struct File {
     clean: bool,
     /// A write or sync of it failed: no later sync makes up for that.
     failed: bool,
+    /// Records were cut off, and a power loss may bring them back.
+    cut_unsynced: bool,
 }
 
 const SMALL: usize = 64;
@@ -103,6 +105,7 @@ impl File {
             return;
         }
         self.clean = true;
+        self.cut_unsynced = false;
         self.safe = self.chain.len();
         if self.content.len() <= SMALL {
             self.safe_small.clone_from(&self.content);
@@ -134,6 +137,10 @@ pub struct DiskFacts {
     current: Option<u32>,
     safe_accepted: Option<u32>,
     safe_current: Option<u32>,
+    /// Logs or snapshots were removed, and a power loss may bring them back.
+    removed_unsynced: bool,
+    /// The newest record that was written where a recovery would not look for it.
+    stray: Option<u64>,
 }
 
 impl DiskFacts {
@@ -152,6 +159,15 @@ impl DiskFacts {
     /// What a power loss would leave of them.
     pub fn safe_epochs(&self) -> (Option<u32>, Option<u32>) {
         (self.safe_accepted, self.safe_current)
+    }
+    /// Whether a power loss could bring back something that was cut off or removed.
+    pub fn may_come_back(&self) -> bool {
+        let names = || self.logs(&self.names);
+        self.removed_unsynced || names().any(|(_, file)| file.cut_unsynced)
+    }
+    /// A record that the last operation wrote behind a gap, where no recovery would look for it.
+    pub fn stray(&self) -> Option<u64> {
+        self.stray
     }
     /// The last zxid of the history here that is smaller than `bound`.
     pub fn last_below(&self, bound: u64) -> u64 {
@@ -177,6 +193,7 @@ impl DiskFacts {
     /// An operation was performed, or refused; the records it added.
     pub fn observe(&mut self, op: &DiskOp, done: bool) -> Vec<Logged> {
         let mut found = Vec::new();
+        self.stray = None;
         if !done {
             if let DiskOp::Write { file, .. } | DiskOp::Sync(file) = op {
                 if let Some(file) = self.file(file) {
@@ -194,13 +211,19 @@ impl DiskFacts {
                 file.write(*offset as usize, bytes);
                 if is_log {
                     file.parse(&mut found);
+                    let written = payload::record(bytes);
+                    if let (true, Some(record)) = (found.is_empty(), written) {
+                        self.stray = payload::zxid_of(record.payload);
+                    }
                 }
                 link(&mut found, before);
             }
             DiskOp::SetLen { file: name, len } => {
                 if let Some(file) = self.file(name) {
                     file.clean = false;
+                    let records = file.chain.len();
                     file.cut(*len as usize);
+                    file.cut_unsynced |= file.chain.len() < records;
                     file.content.truncate(*len as usize);
                 }
             }
@@ -217,9 +240,15 @@ impl DiskFacts {
             DiskOp::Remove(name) => {
                 let name = Name::of(name);
                 self.names.remove(&name);
-                self.safe_names.remove(&name);
+                let was_safe = self.safe_names.remove(&name).is_some();
+                if let Name::Log(_) | Name::Snapshot(_) = name {
+                    self.removed_unsynced |= was_safe;
+                }
             }
             DiskOp::SyncDir(dir) => {
+                // Removals of both kinds are followed by both syncs, in any order, or by one only;
+                // the last one settles them.
+                self.removed_unsynced = false;
                 self.safe_names.retain(|name, _| name.dir() != *dir);
                 let here = self.names.iter().filter(|(name, _)| name.dir() == *dir);
                 self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));

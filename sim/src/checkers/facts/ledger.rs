@@ -125,6 +125,11 @@ impl Ledger {
         if counter(zxid) > 1 { Some(zxid - 1) } else { self.before.get(&epoch(zxid)).copied() }
     }
 
+    /// Is `before` the last transaction before `zxid`? `None` when nobody has shown it yet.
+    pub fn directly_follows(&self, zxid: u64, before: u64) -> Option<bool> {
+        Some(self.predecessor(zxid)? == self.resolve(before)?)
+    }
+
     /// Does the history that ends with `end` contain `zxid`? `None` when nobody has shown it yet.
     pub fn contains(&self, end: u64, zxid: u64) -> Option<bool> {
         let (mut end, zxid) = (self.resolve(end)?, self.resolve(zxid)?);
