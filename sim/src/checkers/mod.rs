@@ -17,8 +17,11 @@ pub mod durability;
 pub mod election;
 pub mod epochs;
 pub mod facts;
+pub mod linearizable_writes;
 pub mod peer_messages;
 pub mod quorums;
+pub mod reads;
+pub mod session_fifo;
 #[cfg(test)]
 pub mod testkit;
 pub mod total_order;

@@ -12,9 +12,9 @@ use zebu_core::ids::{LinkId, ServerId, Zxid};
 use zebu_core::proto::QuorumPacket;
 use zebu_core::server::{Action, Event, PeerMessage};
 
+use super::Check;
 use super::facts::Facts;
 use super::facts::ledger::{counter, epoch, show};
-use super::Check;
 use crate::history::{Observation, View, Violation};
 
 #[derive(Debug, Default)]

@@ -98,6 +98,14 @@ impl Facts {
         self.clients.get(&client)?.conn.as_ref()
     }
 
+    /// On whose behalf a client asks now.
+    pub fn caller(&self, client: ClientId) -> Caller {
+        let known = self.clients.get(&client);
+        let session = known.and_then(|known| known.conn.as_ref()?.session());
+        let authenticated = known.is_some_and(|known| known.authenticated);
+        Caller { session: session.unwrap_or(0), authenticated }
+    }
+
     /// True when this ended an older connection of the client.
     pub(super) fn on_sent(
         &mut self,
