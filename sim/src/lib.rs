@@ -16,6 +16,7 @@ pub mod disk;
 pub mod faults;
 pub mod hash;
 pub mod history;
+pub mod model;
 pub mod net;
 pub mod process;
 pub mod report;
