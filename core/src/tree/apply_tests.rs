@@ -297,3 +297,13 @@ fn loading_needs_parents_first() {
         assert_eq!(load(path), Err(LoadError::NotAPath(path.into())));
     }
 }
+
+#[test]
+fn recorded_and_read_back() {
+    let (database, _) = after(with_quota());
+    let bytes = bincode::serialize(&database).unwrap();
+    let read: Database = bincode::deserialize(&bytes).unwrap();
+    assert_eq!(bincode::serialize(&read).unwrap(), bytes);
+    assert_eq!(read.tree.digest(), database.tree.digest());
+    assert_eq!(data(&read, STATS), "count=2,bytes=5");
+}
