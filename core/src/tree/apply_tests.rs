@@ -40,7 +40,7 @@ fn set_data(path: &str, data: &'static str) -> TxnBody {
 /// Applies in order, from zxid 1.
 fn after(bodies: impl IntoIterator<Item = TxnBody>) -> (Database, Applied) {
     let mut database = Database::new();
-    let mut last = Applied { changes: vec![], results: vec![] };
+    let mut last = Applied { changes: vec![], results: vec![], stats: vec![] };
     for body in bodies {
         last = database.apply(&txn(database.last_processed.0 + 1, body));
     }
@@ -134,7 +134,8 @@ fn failed_multi_does_nothing() {
     let (mut database, applied) = after([failed.clone()]);
     let codes = [ErrorCode::OK, ErrorCode::BAD_VERSION].map(Err);
     let behind = [ErrorCode::RUNTIME_INCONSISTENCY; 2].map(Err);
-    assert_eq!(applied, Applied { changes: vec![], results: [codes, behind].concat() });
+    let results = [codes, behind].concat();
+    assert_eq!(applied, Applied { changes: vec![], results, stats: vec![] });
     assert_eq!(database.tree.digest(), Tree::new().digest());
     assert_eq!(database.last_processed, Zxid(1));
 
@@ -167,7 +168,7 @@ fn closing_takes_the_listed_paths_in_their_order_and_then_the_others() {
         TxnBody::CloseSession { paths },
     ]);
     let deleted = ["/z", "/b", "/a"].map(|path| Change::Deleted { path: path.into() });
-    assert_eq!(applied, Applied { changes: deleted.into(), results: vec![OK] });
+    assert_eq!(applied, Applied { changes: deleted.into(), results: vec![OK], stats: vec![] });
     assert!(database.sessions.is_empty());
     assert_eq!(database.tree.ephemeral_count(), 0);
     assert_eq!(database.tree.sessions_with_ephemerals().count(), 0);
@@ -189,7 +190,12 @@ fn changes_of_a_multi_in_order() {
         Change::DataChanged { path: "/a".into() },
         Change::Deleted { path: "/a/b".into() },
     ];
-    assert_eq!(applied, Applied { changes: expected.into(), results: vec![OK; 5] });
+    assert_eq!(applied.changes, expected);
+    assert_eq!(applied.results, [OK; 5]);
+    // What the reply says about the setData, although the delete behind it changed the Stat.
+    let set = applied.stats.iter().flatten().map(|stat| (stat.num_children, stat.version));
+    assert!(set.eq([(1, 1)]));
+    assert_eq!(applied.stats.len(), 5);
 }
 
 #[test]
@@ -296,4 +302,14 @@ fn loading_needs_parents_first() {
     for path in ["a", "/a/"] {
         assert_eq!(load(path), Err(LoadError::NotAPath(path.into())));
     }
+}
+
+#[test]
+fn recorded_and_read_back() {
+    let (database, _) = after(with_quota());
+    let bytes = bincode::serialize(&database).unwrap();
+    let read: Database = bincode::deserialize(&bytes).unwrap();
+    assert_eq!(bincode::serialize(&read).unwrap(), bytes);
+    assert_eq!(read.tree.digest(), database.tree.digest());
+    assert_eq!(data(&read, STATS), "count=2,bytes=5");
 }
