@@ -391,7 +391,7 @@ impl Order {
     fn answer_read(&mut self, conn: ConnId, waiting: &Waiting, cx: &mut Cx) {
         let Some(c) = self.conns.get(&conn) else { return };
         if let Request::SetWatches(set) = &waiting.request {
-            for event in self.watches.set_watches(conn, set, &cx.database.tree) {
+            for event in self.watches.set_watches_with(conn, set, &cx.database.tree, cx.config.mutant) {
                 self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
             }
             return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
