@@ -338,8 +338,15 @@ impl Order {
             }
             other => other,
         };
-        let phase = c.phase;
-        match phase {
+        if let Request::Auth { scheme, auth } = &request {
+            // What is requested behind it has the new identity; its answer keeps its place.
+            if let Ok(id) = ops::authenticate(scheme, auth, &c.ip) {
+                if !c.auth.contains(&id) {
+                    c.auth.push(id);
+                }
+            }
+        }
+        match c.phase {
             Phase::Greeting => {
                 let why = "a request before ConnectRequest".into();
                 return self.close(conn, CloseReason::Misbehaved(why), cx);
@@ -395,6 +402,16 @@ impl Order {
                 self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
             }
             return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
+        }
+        if let Request::Auth { scheme, auth } = &waiting.request {
+            let result = ops::authenticate(scheme, auth, &c.ip).map(|_| Response::Empty);
+            let refused = result.is_err();
+            self.answer(conn, waiting, result, Zxid::ZERO, cx);
+            if refused {
+                let why = "authentication failed".into();
+                self.close(conn, CloseReason::Misbehaved(why), cx);
+            }
+            return;
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
