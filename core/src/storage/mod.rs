@@ -37,6 +37,7 @@ pub use stream::{StreamDecoder, StreamEncoder};
 
 use append::{Batch, Tail};
 use epoch_file::EpochFile;
+use listing::Listing;
 use overlay::Overlay;
 
 /// The two `version-2` directories; they may be the same one.
@@ -144,7 +145,13 @@ impl Storage {
     ) -> Result<(Self, Recovered, Vec<DiskOp>), RecoverError> {
         let mut storage = Self { config, last: Zxid::ZERO, tail: None, repairs: Vec::new() };
         let recovered = storage.recover(disk)?;
-        let repairs = core::mem::take(&mut storage.repairs);
+        // Only now: later on, a snapshot in the making is somebody's work.
+        let leftovers = Listing::read(disk)?.temporary;
+        let mut repairs: Vec<_> = leftovers.into_iter().map(DiskOp::Remove).collect();
+        if !repairs.is_empty() {
+            repairs.push(DiskOp::SyncDir(Dir::Data));
+        }
+        repairs.append(&mut storage.repairs);
         Ok((storage, recovered, repairs))
     }
 

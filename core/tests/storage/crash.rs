@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
+use zebu_core::mutant::Mutant;
 use zebu_core::proto::Acl;
 use zebu_core::server::{Epochs, Recovered, StoreOp};
 use zebu_core::storage::{
@@ -21,13 +22,13 @@ use crate::samples;
 
 /// A transaction whose record takes a few bytes, or a few sectors.
 pub(crate) fn entry(zxid: Zxid) -> Entry {
-    let data = vec![b'x'; if zxid.0 % 3 == 0 { 1700 } else { 10 }];
+    let data = vec![b'x'; if zxid.0.is_multiple_of(3) { 1700 } else { 10 }];
     let header =
         TxnHeader { session: SessionId(1), cxid: Xid(1), zxid, time: WallTime(zxid.0 as i64) };
     let body = TxnBody::Create(CreateTxn {
         path: format!("/n{zxid:x}"),
         data: Some(Bytes::from(data)),
-        acl: if zxid.0 % 2 == 0 { Acl::open() } else { vec![Acl::world(1)] },
+        acl: if zxid.0.is_multiple_of(2) { Acl::open() } else { vec![Acl::world(1)] },
         ephemeral: false,
         parent_cversion: -1,
     });
@@ -59,7 +60,12 @@ struct Run {
 
 impl Run {
     fn begin(prealloc_bytes: u64) -> Self {
-        let config = StorageConfig { prealloc_bytes, commit_log_count: 3, ..samples::config() };
+        Self::with(prealloc_bytes, None)
+    }
+
+    fn with(prealloc_bytes: u64, mutant: Option<Mutant>) -> Self {
+        let config =
+            StorageConfig { prealloc_bytes, commit_log_count: 3, mutant, ..samples::config() };
         let empty = ModelDisk::default();
         let (storage, recovered, repairs) = Storage::open(config.clone(), &empty).unwrap();
         let mut run = Self {
@@ -261,10 +267,43 @@ fn appends_over_several_files_and_epochs() {
     }
 }
 
+/// The checks above can fail.
+#[cfg(feature = "mutants")]
+#[test]
+fn each_planted_mistake_is_found() {
+    fn story(mutant: Option<Mutant>) {
+        let zxids = range(1, 1..=6);
+        let mut run = Run::with(0, mutant);
+        run.save_epochs(1);
+        run.append(&zxids[..2]);
+        run.snapshot();
+        run.append(&zxids[2..]);
+        run.snapshot();
+        run.truncate(zxid(1, 4), history(&zxids));
+        run.accept_epoch(2);
+        let database = history(&range(1, 1..=3)).pop_last().unwrap().1.0;
+        let may_lose = [(zxid(1, 4), history(&zxids)[&zxid(1, 4)].1.clone())];
+        run.install(database, may_lose.into());
+    }
+    story(None);
+    for mutant in [
+        Mutant::EpochWriteInPlace,
+        Mutant::NoDirSync,
+        Mutant::TailGarbageKept,
+        Mutant::SnapRenameBeforeSync,
+        Mutant::SnapKeepsOldSuffix,
+        Mutant::TruncKeepsNewerSnapshot,
+        Mutant::TruncOffByOne,
+    ] {
+        let found = std::panic::catch_unwind(|| story(Some(mutant)));
+        assert!(found.is_err(), "{mutant:?} was not found");
+    }
+}
+
 #[test]
 fn truncation_to_each_record() {
     let zxids = range(1, 1..=9);
-    for after in 2..=9 {
+    for after in [2, 4, 5, 6, 9] {
         let mut run = Run::begin(8192);
         run.save_epochs(1);
         run.append(&zxids[..1]);

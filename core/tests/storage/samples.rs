@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use zebu_core::ids::Zxid;
-use zebu_core::server::Recovered;
+use zebu_core::server::{Recovered, StoreOp};
 use zebu_core::storage::{Dir, RecoverError, Storage, StorageConfig};
 
 use crate::model_disk::ModelDisk;
@@ -158,6 +158,45 @@ fn epochs_of_an_ensemble_and_of_a_server_alone() {
     disk.perform_all(&repairs);
     assert_eq!(disk.content(Dir::Data, "acceptedEpoch"), b"0");
     assert_eq!(disk.content(Dir::Data, "currentEpoch"), b"0");
+}
+
+#[test]
+fn a_log_is_written_as_upstream_writes_it() {
+    let recovered = open(&disk("standalone-full")).unwrap();
+    let mut ours = ModelDisk::default();
+    let config = StorageConfig { prealloc_bytes: 65536, ..config() };
+    let (mut storage, _, repairs) = Storage::open(config, &ours).unwrap();
+    ours.perform_all(&repairs);
+    let (first, rest) = recovered.window.split_at(20);
+    for entries in [first, rest] {
+        let ops = storage.plan(vec![StoreOp::Append(entries.to_vec())], &ours).unwrap();
+        ours.perform_all(&ops);
+    }
+    let (ours, theirs) = (ours.content(Dir::Log, "log.1").clone(), {
+        let mut disk = disk("standalone-full");
+        disk.content(Dir::Log, "log.1").clone()
+    });
+    assert_eq!(ours.len() % 65536, 0);
+    assert!(ours == theirs[..65536]);
+}
+
+/// Upstream writes znodes in another order and no digest yet, nothing else.
+#[test]
+fn the_first_snapshot_is_as_long_as_upstream_s() {
+    let mut theirs = disk("standalone-full");
+    let mut ours = ModelDisk::default();
+    let (_, _, repairs) = Storage::open(config(), &ours).unwrap();
+    ours.perform_all(&repairs);
+    let (ours, theirs) =
+        (ours.content(Dir::Data, "snapshot.0"), theirs.content(Dir::Data, "snapshot.0"));
+    assert_eq!(ours.len(), theirs.len());
+    let body = ours.len() - 67;
+    let sorted = |bytes: &[u8]| {
+        let mut bytes = bytes[..body].to_vec();
+        bytes.sort_unstable();
+        bytes
+    };
+    assert_eq!(sorted(ours), sorted(theirs));
 }
 
 /// The last zxid after a start with `log.1` replaced by a variant, or why it does not start.
