@@ -10,23 +10,55 @@ use crate::net::{ConnKey, Side};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum What {
     /// The head of the queue towards this side of a connection may have arrived.
-    Deliver { conn: ConnKey, to: Side },
+    Deliver {
+        conn: ConnKey,
+        to: Side,
+    },
     /// A dial reaches its target, or gives up.
-    Dial { attempt: u32 },
-    DialTimeout { attempt: u32 },
+    Dial {
+        attempt: u32,
+    },
+    DialTimeout {
+        attempt: u32,
+    },
     /// A server's own deadline.
-    Timer { server: u8, incarnation: u32 },
+    Timer {
+        server: u8,
+        incarnation: u32,
+    },
     /// The operation of the server's log, snapshot or recovery thread is through.
-    LogOp { server: u8, incarnation: u32 },
-    SnapshotOp { server: u8, incarnation: u32 },
-    RecoveryOp { server: u8, incarnation: u32 },
-    Client { client: u32 },
-    NewClient { slot: u32 },
-    Restart { server: u8, incarnation: u32 },
-    Resume { host: u32 },
+    LogOp {
+        server: u8,
+        incarnation: u32,
+    },
+    SnapshotOp {
+        server: u8,
+        incarnation: u32,
+    },
+    RecoveryOp {
+        server: u8,
+        incarnation: u32,
+    },
+    Client {
+        client: u32,
+    },
+    NewClient {
+        slot: u32,
+    },
+    Restart {
+        server: u8,
+        incarnation: u32,
+    },
+    Resume {
+        host: u32,
+    },
     /// The n-th fault of the plan begins, or ends.
-    Fault { index: u32 },
-    FaultOver { index: u32 },
+    Fault {
+        index: u32,
+    },
+    FaultOver {
+        index: u32,
+    },
     /// Look whether the phase of the run is over.
     Phase,
 }

@@ -13,8 +13,8 @@ use crate::counters::Counter;
 use crate::decide::{About, Draw};
 use crate::history::{ClientId, Observation, SimTime};
 use crate::net::{ConnKey, Host, Parcel, Service};
-pub use crate::work::{OpKind, WorkKind};
 use crate::work::Work;
+pub use crate::work::{OpKind, WorkKind};
 use crate::world::{Owner, Phase, World};
 
 #[derive(Clone, Debug)]

@@ -29,7 +29,9 @@ impl Clock {
     }
     pub fn mono(&self, now: SimTime) -> Instant {
         let passed = i128::from(now.saturating_sub(self.since));
-        Instant((i128::from(self.local) + passed * (MILLION + i128::from(self.ppm)) / MILLION) as u64)
+        Instant(
+            (i128::from(self.local) + passed * (MILLION + i128::from(self.ppm)) / MILLION) as u64,
+        )
     }
     /// The first true time at which the monotonic clock shows at least `at`.
     pub fn true_time(&self, at: Instant) -> SimTime {

@@ -2,6 +2,7 @@
 //! of a swarm is a finding: something was not tested.
 
 use zebu_core::client::Outcome;
+use zebu_core::ids::ServerId;
 use zebu_core::proto::{ClientRequest, MultiResult, Request, Response};
 use zebu_core::server::{Action, Event, Note, RoleName, SyncKind};
 use zebu_core::storage::DiskOp;
@@ -195,7 +196,7 @@ impl Counters {
                 Event::DialFailed { .. } => self.add(Counter::DialsFailed, 1),
                 _ => {}
             },
-            Observation::Action { action, .. } => self.action(action),
+            Observation::Action { server, action } => self.action(*server, action),
             Observation::Completed { outcome, .. } => match outcome {
                 Outcome::Replied { result: Ok(response), .. } => {
                     self.add(Counter::CallsOk, 1);
@@ -233,9 +234,11 @@ impl Counters {
         }
     }
 
-    fn action(&mut self, action: &Action) {
+    fn action(&mut self, server: ServerId, action: &Action) {
         let Action::Note(note) = action else { return };
         match note {
+            // Told by the learner too; counted where the leader chose.
+            Note::Sync { learner, .. } if *learner == server => {}
             Note::Role(RoleName::Looking) => self.add(Counter::Looking, 1),
             Note::Established { .. } => self.add(Counter::Elections, 1),
             Note::Sync { how: SyncKind::Diff, .. } => self.add(Counter::SyncDiff, 1),

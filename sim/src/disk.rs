@@ -520,7 +520,8 @@ mod tests {
             seen.insert(a);
             seen.insert(format!("b: {}", read(&disk, "b").is_some()));
         }
-        for outcome in ["base", "base11", "base1122", "base112", "base..22", "b: true", "b: false"] {
+        for outcome in ["base", "base11", "base1122", "base112", "base..22", "b: true", "b: false"]
+        {
             assert!(seen.contains(outcome), "{outcome} in {seen:?}");
         }
     }

@@ -141,7 +141,11 @@ impl Fault {
     /// `partition:3`, to name it on a command line.
     pub fn name(&self) -> String {
         let class = format!("{:?}", self.class);
-        if self.n >= TIMED { format!("{class}:at{}", self.n - TIMED) } else { format!("{class}:{}", self.n) }
+        if self.n >= TIMED {
+            format!("{class}:at{}", self.n - TIMED)
+        } else {
+            format!("{class}:{}", self.n)
+        }
     }
 }
 
@@ -215,7 +219,9 @@ impl FaultPlan {
 fn duration(class: FaultClass, n: u64, tick: u64, decide: Decide) -> u64 {
     let mut draw = decide.draw(About::FaultTime, 2000 + class as u64, n);
     let (low, high) = match class {
-        FaultClass::PowerLoss | FaultClass::ClusterPowerLoss | FaultClass::Kill => (tick / 40, 12 * tick),
+        FaultClass::PowerLoss | FaultClass::ClusterPowerLoss | FaultClass::Kill => {
+            (tick / 40, 12 * tick)
+        }
         FaultClass::Pause | FaultClass::ClientPause => (tick / 8, 12 * tick),
         FaultClass::Partition | FaultClass::OneWay => (tick / 4, 15 * tick),
         FaultClass::Stall => (tick / 20, 8 * tick),
@@ -281,7 +287,11 @@ every_ms = 2000
             .map(|seed| {
                 let plan = FaultPlan::draw(&scenario, Decide::new(seed), &BTreeSet::new());
                 let has = |class| plan.faults.iter().any(|f| f.class == class);
-                vec![has(FaultClass::PowerLoss), has(FaultClass::Partition), plan.boundary.is_empty()]
+                vec![
+                    has(FaultClass::PowerLoss),
+                    has(FaultClass::Partition),
+                    plan.boundary.is_empty(),
+                ]
             })
             .collect();
         assert_eq!(kinds.len(), 8, "{kinds:?}");

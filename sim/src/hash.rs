@@ -262,5 +262,5 @@ mod tests {
         fixed.word(7);
         assert_eq!(fixed.finish(), FIXED);
     }
-    const FIXED: u64 = 0;
+    const FIXED: u64 = 7_432_293_958_267_080_484;
 }

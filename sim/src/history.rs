@@ -108,11 +108,13 @@ pub enum StopReason {
 }
 
 /// The state of the world beside an observation.
+#[derive(Debug)]
 pub struct View<'a> {
     pub now: SimTime,
     pub servers: &'a [ServerView<'a>],
 }
 
+#[derive(Debug)]
 pub struct ServerView<'a> {
     pub id: ServerId,
     /// The applied state of a running server, for comparing replicas only.

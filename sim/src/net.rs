@@ -199,14 +199,7 @@ impl Net {
         }
     }
 
-    fn put(
-        &mut self,
-        now: SimTime,
-        key: ConnKey,
-        to: Side,
-        parcel: Parcel,
-        agenda: &mut Agenda,
-    ) {
+    fn put(&mut self, now: SimTime, key: ConnKey, to: Side, parcel: Parcel, agenda: &mut Agenda) {
         let Some(conn) = self.get_mut(key) else { return };
         let (source, target) = (conn.hosts[to.other() as usize], conn.hosts[to as usize]);
         let delay = self.delay(source, target);
@@ -314,9 +307,13 @@ impl Net {
         let link = self.link(from, to);
         link.cut = link.cut.saturating_sub(1);
         if link.cut == 0 {
-            self.rearm(now, |conn, side| {
-                conn.hosts[side as usize] == to && conn.hosts[side.other() as usize] == from
-            }, agenda);
+            self.rearm(
+                now,
+                |conn, side| {
+                    conn.hosts[side as usize] == to && conn.hosts[side.other() as usize] == from
+                },
+                agenda,
+            );
         }
     }
     pub fn set_slow(&mut self, from: Host, to: Host, factor: u64) {
@@ -431,7 +428,8 @@ mod tests {
 
     impl Bench {
         fn new(seed: u64) -> (Self, ConnKey) {
-            let (mut net, mut agenda) = (Net::new(Decide::new(seed), 3, 1000, false), Agenda::default());
+            let (mut net, mut agenda) =
+                (Net::new(Decide::new(seed), 3, 1000, false), Agenda::default());
             let service = Service::Peer(Port::Quorum);
             let key = net.connect(0, service, [0, 1], None, &mut agenda);
             (Self { net, agenda, now: 0 }, key)
@@ -448,7 +446,10 @@ mod tests {
                 self.now = at;
                 let What::Deliver { conn, to } = what else { continue };
                 match self.net.arrive(at, conn, to, &mut self.agenda) {
-                    Some(Parcel::Peer(PeerMessage::Quorum(QuorumPacket::LeaderInfo { epoch, .. }))) => {
+                    Some(Parcel::Peer(PeerMessage::Quorum(QuorumPacket::LeaderInfo {
+                        epoch,
+                        ..
+                    }))) => {
                         seen.push(format!("{to:?} {epoch}"));
                     }
                     Some(parcel) => seen.push(format!("{to:?} {parcel:?}")),

@@ -47,9 +47,15 @@ pub struct DiskTrouble {
 
 #[derive(Clone, Debug)]
 pub enum State {
-    Down { why: StopReason },
+    Down {
+        why: StopReason,
+    },
     /// The disk was read; what recovery asks for is being done.
-    Recovering { storage: Storage, recovered: Box<Recovered>, ops: VecDeque<DiskOp> },
+    Recovering {
+        storage: Storage,
+        recovered: Box<Recovered>,
+        ops: VecDeque<DiskOp>,
+    },
     Running(Box<Process>),
 }
 
@@ -314,7 +320,8 @@ impl World {
                 let key = ConnKey(conn.0 as u32);
                 self.net.send(self.now, key, s, Parcel::Reply(message), &mut self.agenda);
             }
-            Action::CloseLink { link: LinkId(key), .. } | Action::CloseConn { conn: ConnId(key), .. } => {
+            Action::CloseLink { link: LinkId(key), .. }
+            | Action::CloseConn { conn: ConnId(key), .. } => {
                 self.net.close(self.now, ConnKey(key as u32), s, &mut self.agenda);
             }
             Action::Store { ticket, op } => {
@@ -438,9 +445,7 @@ impl World {
         let Some(Batch { upto, truncate, .. }) = process.batch.take() else { return };
         let event = if truncate {
             match process.storage.recover(&node.disk) {
-                Ok(recovered) => {
-                    Event::Truncated { ticket: upto, recovered: Box::new(recovered) }
-                }
+                Ok(recovered) => Event::Truncated { ticket: upto, recovered: Box::new(recovered) },
                 Err(error) => Event::StoreFailed { what: error.to_string() },
             }
         } else {
@@ -537,9 +542,10 @@ impl World {
         let usual = match op {
             DiskOp::Sync(_) | DiskOp::SyncDir(_) => draw.around(sync),
             DiskOp::Write { bytes, .. } => draw.around(5_000) + bytes.len() as u64 / 2,
-            DiskOp::Create(_) | DiskOp::SetLen { .. } | DiskOp::Rename { .. } | DiskOp::Remove(_) => {
-                draw.around(20_000)
-            }
+            DiskOp::Create(_)
+            | DiskOp::SetLen { .. }
+            | DiskOp::Rename { .. }
+            | DiskOp::Remove(_) => draw.around(20_000),
         };
         let slow = if node.trouble.slow_until > self.now { node.trouble.slow_factor } else { 1 };
         (usual * slow.max(1)).max(1_000)

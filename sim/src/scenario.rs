@@ -183,7 +183,8 @@ impl<'de> Deserialize<'de> for Drawn {
             }
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Drawn, A::Error> {
                 let low = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let high = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                let high =
+                    seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
                 if seq.next_element::<u64>()?.is_some() || low > high {
                     return Err(de::Error::custom("expected [low, high] with low <= high"));
                 }
@@ -199,7 +200,11 @@ impl Drawn {
         match self {
             Self::Exactly(n) => n,
             Self::Range([0, high]) => {
-                if draw.one_in(3) { 0 } else { draw.magnitude(1, high.max(1)) }
+                if draw.one_in(3) {
+                    0
+                } else {
+                    draw.magnitude(1, high.max(1))
+                }
             }
             Self::Range([low, high]) => draw.magnitude(low, high),
         }
@@ -403,9 +408,8 @@ who = "leader"
 
     #[test]
     fn mistakes_are_named() {
-        let error = |text: &str| {
-            format!("{:#}", Scenario::parse(Path::new("x.toml"), text).unwrap_err())
-        };
+        let error =
+            |text: &str| format!("{:#}", Scenario::parse(Path::new("x.toml"), text).unwrap_err());
         assert!(error("[ensemble]\nservers = 3").contains("first line"));
         assert!(error("# x\n[ensemble]\nservers = 0").contains("1 to 7"));
         assert!(error("# x\n[ensemble]\nservers = 3\nsnapcount = 1").contains("snapcount"));

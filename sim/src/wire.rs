@@ -23,9 +23,10 @@ impl Wire {
     /// `dialler` is the server that dials; no matter for a client.
     pub fn new(service: Service, dialler: ServerId, address: &str, limits: &Limits) -> Self {
         match service {
-            Service::Client => {
-                Self::Client { client: ClientSideConn::new(limits), server: ClientConn::new(limits) }
-            }
+            Service::Client => Self::Client {
+                client: ClientSideConn::new(limits),
+                server: ClientConn::new(limits),
+            },
             Service::Peer(Port::Election) => {
                 let (ours, hello) = ElectionConn::dialled(dialler, address, limits);
                 Self::Election { ends: [ours, ElectionConn::accepted(limits)], hello }
@@ -43,7 +44,9 @@ impl Wire {
             (Self::Client { client, .. }, Parcel::Request(request)) => {
                 client.encode(&request, &mut out);
             }
-            (Self::Client { server, .. }, Parcel::Reply(message)) => server.encode(&message, &mut out),
+            (Self::Client { server, .. }, Parcel::Reply(message)) => {
+                server.encode(&message, &mut out)
+            }
             (Self::Election { hello, .. }, Parcel::Hello(_)) => out = std::mem::take(hello),
             (Self::Election { ends, .. }, Parcel::Peer(PeerMessage::Election(message))) => {
                 ends[from as usize].encode(&message, &mut out);

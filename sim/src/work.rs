@@ -82,14 +82,29 @@ pub struct Work {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Recipe {
     Read,
-    Write { version: i32, value: u64 },
+    Write {
+        version: i32,
+        value: u64,
+    },
     Enqueue,
-    Look { mine: String },
-    WaitFor { mine: String, before: String },
+    Look {
+        mine: String,
+    },
+    WaitFor {
+        mine: String,
+        before: String,
+    },
     /// Until an event comes, or the session is new.
-    Waiting { mine: String, patience: u32 },
-    Hold { mine: String },
-    Release { mine: String },
+    Waiting {
+        mine: String,
+        patience: u32,
+    },
+    Hold {
+        mine: String,
+    },
+    Release {
+        mine: String,
+    },
 }
 
 const BASE: &str = "/w";
@@ -229,7 +244,12 @@ impl Work {
                 let name = format!("{beside}k{}", draw.below(2));
                 let data = self.data();
                 let flags = create_flags::CONTAINER;
-                Request::CreateContainer(CreateRequest { path: name, data, acl: Acl::open(), flags })
+                Request::CreateContainer(CreateRequest {
+                    path: name,
+                    data,
+                    acl: Acl::open(),
+                    flags,
+                })
             }
             OpKind::CreateTtl => {
                 let path = format!("{beside}t{}", draw.below(2));
@@ -342,9 +362,11 @@ impl Work {
                 };
                 None
             }
-            Recipe::Hold { mine } => {
-                Some(Request::SetData { path: "/lock".into(), data: Some(mine.into()), version: -1 })
-            }
+            Recipe::Hold { mine } => Some(Request::SetData {
+                path: "/lock".into(),
+                data: Some(mine.into()),
+                version: -1,
+            }),
             Recipe::Release { mine } => {
                 Some(Request::Delete { path: format!("/lock/{mine}"), version: -1 })
             }
@@ -495,7 +517,8 @@ mod tests {
         let stat = Stat { version: 7, ..Stat::default() };
         let data = Some(Bytes::from_static(b"41"));
         work.completed(&read, &replied(Ok(Response::Data { data, stat })), &mut draw(3));
-        let Some(Request::SetData { data: Some(data), version: 7, .. }) = work.next(0, &mut draw(4))
+        let Some(Request::SetData { data: Some(data), version: 7, .. }) =
+            work.next(0, &mut draw(4))
         else {
             panic!("expected a conditional write")
         };
@@ -537,11 +560,28 @@ mod tests {
         let ops: BTreeMap<OpKind, u32> = toml::from_str(&text).unwrap();
         assert_eq!(ops.len(), 24);
         let mut work = Work::new(WorkKind::Mix, &ops, 2, 3);
-        let requests: Vec<String> =
-            (0..2000).filter_map(|n| work.next(0, &mut draw(n))).map(|r| format!("{r:?}")).collect();
-        for kind in ["Create(", "Create2", "CreateContainer", "CreateTtl", "Delete", "Exists", "GetData",
-            "SetData", "GetAcl", "SetAcl", "GetChildren ", "GetChildren2", "Sync", "Check", "Multi", "Unknown"]
-        {
+        let requests: Vec<String> = (0..2000)
+            .filter_map(|n| work.next(0, &mut draw(n)))
+            .map(|r| format!("{r:?}"))
+            .collect();
+        for kind in [
+            "Create(",
+            "Create2",
+            "CreateContainer",
+            "CreateTtl",
+            "Delete",
+            "Exists",
+            "GetData",
+            "SetData",
+            "GetAcl",
+            "SetAcl",
+            "GetChildren ",
+            "GetChildren2",
+            "Sync",
+            "Check",
+            "Multi",
+            "Unknown",
+        ] {
             assert!(requests.iter().any(|r| r.starts_with(kind)), "{kind}");
         }
     }

@@ -58,9 +58,13 @@ pub struct World {
 pub enum Phase {
     Faults,
     /// Faults are over since then; progress is due.
-    Liveness { since: SimTime },
+    Liveness {
+        since: SimTime,
+    },
     /// Clients are quiet since then.
-    Quiet { since: SimTime },
+    Quiet {
+        since: SimTime,
+    },
     Over,
 }
 
@@ -331,7 +335,8 @@ impl World {
     fn on_dial(&mut self, attempt: u32, aud: &mut Audience) {
         let dial = self.dials[attempt as usize].clone();
         let hosts = [self.host(dial.from), dial.to];
-        let (out, back) = (self.net.is_cut(hosts[0], hosts[1]), self.net.is_cut(hosts[1], hosts[0]));
+        let (out, back) =
+            (self.net.is_cut(hosts[0], hosts[1]), self.net.is_cut(hosts[1], hosts[0]));
         let silent = match &self.nodes[dial.to].state {
             State::Down { why: StopReason::PowerLoss } => {
                 self.decide.draw(About::Dial, u64::from(attempt), 0).one_in(2)
