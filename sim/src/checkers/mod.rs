@@ -18,13 +18,17 @@ pub mod election;
 pub mod epochs;
 pub mod facts;
 pub mod linearizable_writes;
+pub mod liveness;
 pub mod peer_messages;
 pub mod quorums;
 pub mod reads;
+pub mod replicas;
 pub mod session_fifo;
+pub mod sessions;
 #[cfg(test)]
 pub mod testkit;
 pub mod total_order;
+pub mod watches;
 
 use facts::Facts;
 
@@ -66,17 +70,33 @@ impl Checker for Suite {
         self.facts.news.broken.take().map_or(Ok(()), Err)
     }
     fn finish(&mut self, view: &View<'_>) -> Result<(), Violation> {
+        self.facts.now = view.now;
         self.checks.iter_mut().try_for_each(|check| check.finish(&self.facts, view))
     }
 }
 
 /// Every checker of a run.
 pub fn all(info: &ScenarioInfo) -> Vec<Box<dyn Checker>> {
-    vec![Box::new(Suite::new(info, checks(info)))]
+    vec![Box::new(Suite::new(info, checks()))]
 }
 
-fn checks(_info: &ScenarioInfo) -> Vec<Box<dyn Check>> {
-    vec![]
+/// Where one fault breaks several promises, the one that is nearer to the cause comes first.
+fn checks() -> Vec<Box<dyn Check>> {
+    vec![
+        Box::new(epochs::Epochs::default()),
+        Box::new(election::Election::default()),
+        Box::new(durability::Durability::default()),
+        Box::new(quorums::Quorums::default()),
+        Box::new(peer_messages::PeerMessages::default()),
+        Box::new(total_order::TotalOrder),
+        Box::new(sessions::Sessions::default()),
+        Box::new(linearizable_writes::LinearizableWrites::default()),
+        Box::new(session_fifo::SessionFifo::default()),
+        Box::new(watches::Watches::default()),
+        Box::new(reads::Reads),
+        Box::new(replicas::Replicas::default()),
+        Box::new(liveness::Liveness::default()),
+    ]
 }
 
 /// `Err` with a violation of `property` unless `holds`; the text is made only then.
