@@ -29,6 +29,7 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
         drain_timeout: settings.bounds.drain_timeout,
         in_flight_max: settings.config.limits.conn_queue_max,
         unsent_max: settings.bounds.client_outbox_pause,
+        counts_messages: true,
     };
     let machine =
         ClientMachine { conn: ClientConn::new(&settings.config.limits), queue: Vec::new() };

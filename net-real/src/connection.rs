@@ -45,6 +45,8 @@ pub(crate) struct Terms {
     /// Reading pauses while so much is in flight, or while so much waits to be sent.
     pub(crate) in_flight_max: usize,
     pub(crate) unsent_max: usize,
+    /// Is it messages that are in flight (a client's requests), or bytes?
+    pub(crate) counts_messages: bool,
 }
 
 /// Should more be read?
@@ -219,23 +221,32 @@ where
     let mut buffer = vec![0; BUFFER_IDLE];
     let mut unreported = 0;
     loop {
-        outbox.room(terms.in_flight_max, terms.unsent_max).await;
         let length = match stream.read(&mut buffer).await {
             Ok(0) => return Err(Ended::Eof),
             Ok(length) => length,
             Err(error) => return Err(Ended::Broken(error)),
         };
         unreported += length;
-        let (messages, fault) = decode(machine, &buffer[..length]);
-        let some = !messages.is_empty();
-        if some {
-            let reading = deliver(messages, std::mem::take(&mut unreported));
-            if matches!(reading, Reading::Enough) {
-                return Ok(reading);
+        lock(machine).receive(&buffer[..length]);
+        let mut some = false;
+        loop {
+            let room = outbox.room(terms.in_flight_max, terms.unsent_max).await;
+            let batch_max = if terms.counts_messages { room } else { usize::MAX };
+            let (messages, fault) = decode(machine, batch_max);
+            let full = messages.len() == batch_max;
+            if !messages.is_empty() {
+                some = true;
+                let reading = deliver(messages, std::mem::take(&mut unreported));
+                if matches!(reading, Reading::Enough) {
+                    return Ok(reading);
+                }
             }
-        }
-        if let Some(fault) = fault {
-            return Err(Ended::Misbehaved(fault));
+            if let Some(fault) = fault {
+                return Err(Ended::Misbehaved(fault));
+            }
+            if !full {
+                break;
+            }
         }
         if some && until == Until::FirstMessage {
             return Ok(Reading::On);
@@ -250,16 +261,16 @@ where
     }
 }
 
-/// All whole messages of what came, and why there will be no more if there will not.
-fn decode<M: Machine>(machine: &Mutex<M>, bytes: &[u8]) -> (Vec<M::In>, Option<String>) {
+/// Whole messages of what came, and why there will be no more if there will not.
+fn decode<M: Machine>(machine: &Mutex<M>, batch_max: usize) -> (Vec<M::In>, Option<String>) {
     let mut machine = lock(machine);
-    machine.receive(bytes);
     let mut messages = Vec::new();
-    loop {
+    while messages.len() < batch_max {
         match machine.next() {
             Ok(Some(message)) => messages.push(message),
-            Ok(None) => return (messages, None),
+            Ok(None) => break,
             Err(fault) => return (messages, Some(fault.to_string())),
         }
     }
+    (messages, None)
 }

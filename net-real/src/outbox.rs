@@ -22,6 +22,8 @@ pub(crate) struct Outbox<M> {
     waiting: Mutex<Waiting<M>>,
     /// Of messages pushed and not on the socket yet.
     weight: AtomicUsize,
+    /// The part of it that nothing asked for, and that pausing the reader therefore does not bound.
+    unsolicited: AtomicUsize,
     /// What was read and not settled yet: requests of a client, bytes of a peer.
     in_flight: AtomicUsize,
     /// To the writer: messages, or an end, wait.
@@ -42,9 +44,26 @@ struct Waiting<M> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
     weight: usize,
+    unsolicited: usize,
     settled: usize,
     /// Nothing will come after it.
     pub(crate) last: bool,
+}
+
+impl Taken {
+    fn of<M: Outgoing>(messages: &[M], last: bool) -> Self {
+        let mut taken = Self { weight: 0, unsolicited: 0, settled: 0, last };
+        for message in messages {
+            let weight = message.weight();
+            taken.weight += weight;
+            if message.settles() {
+                taken.settled += 1;
+            } else {
+                taken.unsolicited += weight;
+            }
+        }
+        taken
+    }
 }
 
 impl<M> Default for Outbox<M> {
@@ -52,6 +71,7 @@ impl<M> Default for Outbox<M> {
         Self {
             waiting: Mutex::new(Waiting { messages: Vec::new(), closed: false }),
             weight: AtomicUsize::new(0),
+            unsolicited: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             filled: Notify::new(),
             resumed: Notify::new(),
@@ -66,10 +86,12 @@ impl<M: Outgoing> Outbox<M> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds all of `messages`; wakes the writer if it had nothing. Answers the weight that waits.
+    /// Adds all of `messages`; wakes the writer if it had nothing. Tells the weight of all that waits
+    /// without having been asked for.
     pub(crate) fn push(&self, messages: &mut Vec<M>) -> usize {
-        let added = messages.iter().map(M::weight).sum();
-        let weight = self.weight.fetch_add(added, Relaxed) + added;
+        let Taken { weight, unsolicited, .. } = Taken::of(messages, false);
+        self.weight.fetch_add(weight, Relaxed);
+        let unsolicited = self.unsolicited.fetch_add(unsolicited, Relaxed) + unsolicited;
         let mut waiting = self.waiting();
         let was_empty = waiting.messages.is_empty();
         if was_empty {
@@ -81,7 +103,7 @@ impl<M: Outgoing> Outbox<M> {
         if was_empty {
             self.filled.notify_one();
         }
-        weight
+        unsolicited
     }
 
     /// Send what waits, then close.
@@ -103,11 +125,7 @@ impl<M: Outgoing> Outbox<M> {
                 let mut waiting = self.waiting();
                 if !waiting.messages.is_empty() || waiting.closed {
                     std::mem::swap(&mut waiting.messages, into);
-                    return Taken {
-                        weight: into.iter().map(M::weight).sum(),
-                        settled: into.iter().filter(|message| message.settles()).count(),
-                        last: waiting.closed,
-                    };
+                    return Taken::of(into, waiting.closed);
                 }
             }
             self.filled.notified().await;
@@ -117,8 +135,8 @@ impl<M: Outgoing> Outbox<M> {
     /// For the writer: all of it is on the socket.
     pub(crate) fn written(&self, taken: Taken) {
         self.weight.fetch_sub(taken.weight, Relaxed);
-        self.in_flight.fetch_sub(taken.settled.min(self.in_flight.load(Relaxed)), Relaxed);
-        self.resumed.notify_one();
+        self.unsolicited.fetch_sub(taken.unsolicited, Relaxed);
+        self.settle(taken.settled);
     }
 
     /// For the reader: so much more is in flight.
@@ -128,15 +146,20 @@ impl<M: Outgoing> Outbox<M> {
 
     /// So much of what was admitted is dealt with.
     pub(crate) fn settle(&self, amount: usize) {
-        self.in_flight.fetch_sub(amount, Relaxed);
+        // An answer to what was never counted must not wrap around.
+        let in_flight = self.in_flight.load(Relaxed);
+        self.in_flight.fetch_sub(amount.min(in_flight), Relaxed);
         self.resumed.notify_one();
     }
 
-    /// For the reader: waits until less than both bounds is in flight and waiting.
-    pub(crate) async fn room(&self, in_flight_max: usize, weight_max: usize) {
-        while self.in_flight.load(Relaxed) >= in_flight_max
-            || self.weight.load(Relaxed) >= weight_max
-        {
+    /// For the reader: waits until less than both bounds is in flight and waiting, and tells how much
+    /// more may be in flight.
+    pub(crate) async fn room(&self, in_flight_max: usize, weight_max: usize) -> usize {
+        loop {
+            let room = in_flight_max.saturating_sub(self.in_flight.load(Relaxed));
+            if room > 0 && self.weight.load(Relaxed) < weight_max {
+                return room;
+            }
             self.resumed.notified().await;
         }
     }
@@ -160,8 +183,9 @@ mod tests {
         fn weight(&self) -> usize {
             usize::from(*self)
         }
+        /// The odd ones are answers.
         fn settles(&self) -> bool {
-            *self != 0
+            *self % 2 == 1
         }
     }
 
@@ -172,15 +196,15 @@ mod tests {
     #[tokio::test]
     async fn messages_keep_their_order_and_count_until_they_are_written() {
         let outbox = Outbox::default();
-        assert_eq!(outbox.push(&mut vec![1, 2]), 3);
-        assert_eq!(outbox.push(&mut vec![3]), 6);
+        assert_eq!(outbox.push(&mut vec![1, 2]), 2);
+        assert_eq!(outbox.push(&mut vec![3]), 2);
         let mut taken = Vec::new();
         let batch = outbox.take(&mut taken).await;
         assert_eq!(taken, [1, 2, 3]);
         assert!(!batch.last);
-        assert_eq!(outbox.push(&mut vec![4]), 10);
+        assert_eq!(outbox.push(&mut vec![4]), 6);
         outbox.written(batch);
-        assert_eq!(outbox.push(&mut vec![5]), 9);
+        assert_eq!(outbox.push(&mut vec![5, 6]), 10);
     }
 
     #[tokio::test]
@@ -197,18 +221,18 @@ mod tests {
     async fn a_reader_waits_while_too_much_is_in_flight_or_unsent() {
         let outbox = Outbox::default();
         outbox.admit(2);
-        assert!(ready(outbox.room(3, 10)).await.is_some());
+        assert_eq!(ready(outbox.room(3, 10)).await, Some(1));
         outbox.admit(1);
-        assert!(ready(outbox.room(3, 10)).await.is_none());
+        assert_eq!(ready(outbox.room(3, 10)).await, None);
 
         outbox.push(&mut vec![9, 0, 9]);
         let batch = outbox.take(&mut Vec::new()).await;
         outbox.written(batch);
         // The two answers made room; the 0 answered nothing.
-        assert!(ready(outbox.room(2, 10)).await.is_some());
-        assert!(ready(outbox.room(1, 10)).await.is_none());
+        assert_eq!(ready(outbox.room(3, 10)).await, Some(2));
+        assert_eq!(ready(outbox.room(1, 10)).await, None);
 
         outbox.push(&mut vec![10]);
-        assert!(ready(outbox.room(2, 10)).await.is_none());
+        assert_eq!(ready(outbox.room(2, 10)).await, None);
     }
 }

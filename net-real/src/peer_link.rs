@@ -126,6 +126,7 @@ impl Link {
             drain_timeout: settings.bounds.drain_timeout,
             in_flight_max: IN_FLIGHT_MAX,
             unsent_max: usize::MAX,
+            counts_messages: false,
         };
         let deliver = |heard: Vec<Heard>, bytes| {
             let mut messages = Vec::with_capacity(heard.len());

@@ -31,9 +31,10 @@ pub struct ServerSettings {
 /// Bounds of the driver's own queues. What is over them costs the connection, nobody else.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Bytes of replies and events that wait for a client before it is cut.
+    /// Bytes of watch events that wait for a client before it is cut. Replies are bounded by the
+    /// requests that are read, so they cut nobody.
     pub client_outbox_max: usize,
-    /// Bytes of such at which its requests are read no further.
+    /// Bytes of replies and events at which a client's requests are read no further.
     pub client_outbox_pause: usize,
     /// Bytes of messages that wait for a peer before it is cut.
     pub link_outbox_max: usize,

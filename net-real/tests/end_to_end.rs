@@ -1,0 +1,358 @@
+//! Whole servers on loopback sockets and a real directory, asked by core's own client connection.
+//! Every port is one that the system chose. What a request means is tested in core.
+
+#![cfg(not(madsim))]
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use zebu_core::config::{Config, Ensemble, Limits, Member, MemberRole};
+use zebu_core::conn::client_side::ClientSideConn;
+use zebu_core::ids::{ServerId, SessionId, Xid, Zxid};
+use zebu_core::proto::{
+    Acl, ClientMessage, ClientRequest, ConnectRequest, CreateRequest, ErrorCode, Request, Response,
+    create_flags,
+};
+use zebu_net_real::disk::lock::DirLock;
+use zebu_net_real::disk::log_thread::OsDisk;
+use zebu_net_real::driver::{Driver, Ended};
+use zebu_net_real::settings::{Address, FourLetterWords, ServerSettings};
+
+/// No test waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not in {PATIENCE:?}"))
+}
+
+struct Running {
+    address: Address,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Ended>,
+}
+
+impl Running {
+    async fn start(settings: ServerSettings, dir: &Path) -> Self {
+        let lock = DirLock::acquire(dir, dir).expect("the last server let go of it");
+        let disk = OsDisk { data_dir: dir.into(), log_dir: dir.into(), lock };
+        let driver = Driver::start(settings, disk).await.expect("the server starts");
+        let port = driver.client_address().expect("it takes clients").port();
+        let (stop, stopped) = oneshot::channel();
+        let ended = tokio::spawn(driver.run(async move { drop(stopped.await) }));
+        Self { address: Address::new("127.0.0.1", port), stop, ended }
+    }
+    async fn stop(self) {
+        self.stop.send(()).expect("it runs");
+        let ended = soon("the server's end", self.ended).await.expect("it did not panic");
+        assert_eq!(ended, Ended::Shutdown);
+    }
+}
+
+fn alone() -> ServerSettings {
+    let id = ServerSettings::ID_ALONE;
+    let mut settings = ServerSettings::new(Config::new(id, ServerSettings::alone(id)));
+    settings.config.tick = Duration::from_millis(200);
+    settings.client = Some(Address::new("127.0.0.1", 0));
+    settings.election = None;
+    settings.quorum = None;
+    settings.storage.prealloc_bytes = 1 << 16;
+    settings.four_letter_words = FourLetterWords::All;
+    settings
+}
+
+struct Client {
+    stream: TcpStream,
+    conn: ClientSideConn,
+    xid: i32,
+}
+
+impl Client {
+    /// A new session, tried for until the server serves.
+    async fn open(address: &Address) -> Self {
+        soon("a session", async {
+            loop {
+                if let Some(client) = Self::try_open(address).await {
+                    return client;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+    }
+    async fn try_open(address: &Address) -> Option<Self> {
+        let stream = connect(address).await;
+        let conn = ClientSideConn::new(&Limits::default());
+        let mut client = Self { stream, conn, xid: 0 };
+        let request = ClientRequest::Connect(ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 4000,
+            session: SessionId(0),
+            password: bytes::Bytes::from_static(&[0; 16]),
+            read_only: Some(false),
+        });
+        client.send(&[request]).await;
+        match client.next().await? {
+            ClientMessage::Connected(response) => {
+                assert!(response.timeout_ms > 0);
+                Some(client)
+            }
+            other => panic!("expected a ConnectResponse, found {other:?}"),
+        }
+    }
+    async fn send(&mut self, requests: &[ClientRequest]) {
+        let mut bytes = Vec::new();
+        for request in requests {
+            self.conn.encode(request, &mut bytes);
+        }
+        soon("a write", self.stream.write_all(&bytes)).await.expect("the connection stands");
+    }
+    /// The next message, `None` at the connection's end.
+    async fn next(&mut self) -> Option<ClientMessage> {
+        loop {
+            if let Some(message) = self.conn.next().expect("the server speaks the protocol") {
+                return Some(message);
+            }
+            let mut buffer = [0; 16 << 10];
+            match soon("a message", self.stream.read(&mut buffer)).await {
+                Ok(length @ 1..) => self.conn.receive(&buffer[..length]),
+                Ok(0) | Err(_) => return None,
+            }
+        }
+    }
+    fn request(&mut self, request: Request) -> ClientRequest {
+        self.xid += 1;
+        ClientRequest::Request { xid: Xid(self.xid), request }
+    }
+    async fn ask(&mut self, request: Request) -> Result<Response, ErrorCode> {
+        let request = self.request(request);
+        self.send(&[request]).await;
+        self.answer().await
+    }
+    async fn answer(&mut self) -> Result<Response, ErrorCode> {
+        match self.next().await {
+            Some(ClientMessage::Reply { result, .. }) => result,
+            other => panic!("expected a reply, found {other:?}"),
+        }
+    }
+}
+
+async fn connect(address: &Address) -> TcpStream {
+    let connecting = TcpStream::connect((address.host.as_str(), address.port));
+    soon("a connection", connecting).await.expect("the port is open")
+}
+
+fn create(path: &str, data: &'static [u8]) -> Request {
+    Request::Create(CreateRequest {
+        path: path.into(),
+        data: Some(data.into()),
+        acl: Acl::open(),
+        flags: create_flags::PERSISTENT,
+    })
+}
+fn get(path: &str) -> Request {
+    Request::GetData { path: path.into(), watch: false }
+}
+fn data_of(response: Result<Response, ErrorCode>) -> Vec<u8> {
+    match response {
+        Ok(Response::Data { data, .. }) => data.unwrap_or_default().to_vec(),
+        other => panic!("expected data, found {other:?}"),
+    }
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[tokio::test]
+async fn a_write_outlives_a_restart() {
+    let dir = temporary();
+    let server = Running::start(alone(), dir.path()).await;
+    let mut client = Client::open(&server.address).await;
+    assert_eq!(client.ask(create("/a", b"one")).await, Ok(Response::Path("/a".into())));
+    assert_eq!(client.ask(create("/a", b"two")).await, Err(ErrorCode::NODE_EXISTS));
+    server.stop().await;
+    assert!(client.next().await.is_none(), "the server's end is the connection's");
+
+    let server = Running::start(alone(), dir.path()).await;
+    let mut client = Client::open(&server.address).await;
+    assert_eq!(data_of(client.ask(get("/a")).await), b"one");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_client_does_wrong_costs_only_itself() {
+    let dir = temporary();
+    let server = Running::start(alone(), dir.path()).await;
+    let mut good = Client::open(&server.address).await;
+
+    // A frame far over the limit, as a first word and in the middle.
+    let mut bad = connect(&server.address).await;
+    bad.write_all(&[0x7f; 4]).await.expect("the connection stands");
+    assert_eq!(soon("the end", bad.read(&mut [0; 16])).await.unwrap_or(0), 0);
+    let mut bad = Client::open(&server.address).await;
+    bad.stream.write_all(&[0x7f; 4]).await.expect("the connection stands");
+    assert!(bad.next().await.is_none());
+
+    assert_eq!(good.ask(create("/a", b"one")).await, Ok(Response::Path("/a".into())));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut() {
+    let dir = temporary();
+    let mut settings = alone();
+    settings.handshake_timeout = Duration::from_millis(50);
+    let server = Running::start(settings, dir.path()).await;
+    let mut good = Client::open(&server.address).await;
+    let mut silent = connect(&server.address).await;
+    // Half a frame is not a word.
+    silent.write_all(&[0, 0]).await.expect("the connection stands");
+    assert_eq!(soon("the end", silent.read(&mut [0; 16])).await.unwrap_or(0), 0);
+    // Whoever has said its first word may be silent.
+    assert!(good.ask(create("/a", b"one")).await.is_ok());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_four_letter_word_is_answered_to_who_closed_its_end() {
+    let dir = temporary();
+    for (words, expected) in [
+        (FourLetterWords::All, "imok"),
+        (FourLetterWords::default(), "ruok is not executed because it is not in the whitelist.\n"),
+    ] {
+        let server =
+            Running::start(ServerSettings { four_letter_words: words, ..alone() }, dir.path())
+                .await;
+        let mut stream = connect(&server.address).await;
+        stream.write_all(b"ruok").await.expect("the connection stands");
+        stream.shutdown().await.expect("the connection stands");
+        let mut answer = String::new();
+        soon("an answer", stream.read_to_string(&mut answer)).await.expect("it is text");
+        assert_eq!(answer, expected);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_are_answered_in_their_order() {
+    const REQUESTS: usize = 5000;
+    let dir = temporary();
+    let mut settings = alone();
+    // Reading stops many times.
+    settings.config.limits.conn_queue_max = 64;
+    let server = Running::start(settings, dir.path()).await;
+    let mut client = Client::open(&server.address).await;
+    let requests: Vec<_> =
+        (0..REQUESTS).map(|n| client.request(create(&format!("/n{n}"), b"x"))).collect();
+    client.send(&requests).await;
+    for n in 0..REQUESTS {
+        assert_eq!(client.answer().await, Ok(Response::Path(format!("/n{n}"))));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_holds_up_only_itself() {
+    let dir = temporary();
+    let mut settings = alone();
+    settings.config.limits.conn_queue_max = 8;
+    settings.bounds.client_outbox_pause = 64 << 10;
+    let server = Running::start(settings, dir.path()).await;
+    let mut good = Client::open(&server.address).await;
+    let data: &'static [u8] = vec![7; 100_000].leak();
+    assert!(good.ask(create("/big", data)).await.is_ok());
+
+    // 40 MB of answers: more than sockets hold.
+    let mut late = Client::open(&server.address).await;
+    let requests: Vec<_> = (0..400).map(|_| late.request(get("/big"))).collect();
+    late.send(&requests).await;
+    assert_eq!(data_of(good.ask(get("/big")).await), data);
+    for _ in &requests {
+        assert_eq!(data_of(late.answer().await), data);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_is_cut_when_too_many_events_pile_up() {
+    let dir = temporary();
+    let mut settings = alone();
+    settings.bounds.client_outbox_max = 1000;
+    let server = Running::start(settings, dir.path()).await;
+    let mut good = Client::open(&server.address).await;
+    let mut watcher = Client::open(&server.address).await;
+    let paths: Vec<_> = (0..50).map(|n| format!("/n{n}")).collect();
+    let exists = |path: &String| Request::Exists { path: path.clone(), watch: true };
+    for path in &paths {
+        assert_eq!(watcher.ask(exists(path)).await, Err(ErrorCode::NO_NODE));
+    }
+    // One transaction, so that all events are there at once.
+    let creates = paths.iter().map(|path| create(path, b"x")).collect();
+    assert!(good.ask(Request::Multi(creates)).await.is_ok());
+    assert!(watcher.next().await.is_none());
+    assert_eq!(data_of(good.ask(get("/n0")).await), b"x");
+    server.stop().await;
+}
+
+/// Ports that were free a moment ago.
+fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free"))
+        .collect();
+    listeners.iter().map(|l| l.local_addr().expect("it is bound").port()).collect()
+}
+
+#[tokio::test]
+async fn three_servers_elect_write_and_survive_the_leader() {
+    let ports = free_ports(6);
+    let member = |index: usize| Member {
+        host: "127.0.0.1".into(),
+        quorum_port: ports[2 * index],
+        election_port: ports[2 * index + 1],
+        role: MemberRole::Participant,
+        client: None,
+    };
+    let members = (0..3).map(|index| (ServerId(index as i64 + 1), member(index))).collect();
+    let ensemble = Ensemble { members, version: 0 };
+    let settings = |id| {
+        let mut settings = ServerSettings::new(Config::new(ServerId(id), ensemble.clone()));
+        settings.config.tick = Duration::from_millis(200);
+        settings.client = Some(Address::new("127.0.0.1", 0));
+        settings.storage.prealloc_bytes = 1 << 16;
+        settings
+    };
+    let dirs = [temporary(), temporary(), temporary()];
+    let mut servers = Vec::new();
+    for (id, dir) in (1..).zip(&dirs) {
+        servers.push(Running::start(settings(id), dir.path()).await);
+    }
+    let mut client = Client::open(&servers[0].address).await;
+    assert_eq!(client.ask(create("/a", b"one")).await, Ok(Response::Path("/a".into())));
+    let mut other = Client::open(&servers[1].address).await;
+    assert!(other.ask(Request::Sync { path: "/".into() }).await.is_ok());
+    assert_eq!(data_of(other.ask(get("/a")).await), b"one");
+
+    // The highest id leads among equals; the two others go on without it.
+    servers.pop().expect("there are three").stop().await;
+    let mut client = Client::open(&servers[0].address).await;
+    assert_eq!(data_of(client.ask(get("/a")).await), b"one");
+    assert_eq!(client.ask(create("/b", b"two")).await, Ok(Response::Path("/b".into())));
+
+    // Back again, it catches up.
+    servers.push(Running::start(settings(3), dirs[2].path()).await);
+    let mut late = Client::open(&servers[2].address).await;
+    assert!(late.ask(Request::Sync { path: "/".into() }).await.is_ok());
+    assert_eq!(data_of(late.ask(get("/b")).await), b"two");
+    for server in servers {
+        server.stop().await;
+    }
+}
