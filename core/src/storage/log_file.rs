@@ -194,8 +194,8 @@ impl<'a> LogReader<'a> {
             Ok(Verdict::Corrupt(format!("offset {}: {}; {why}", bad.offset, bad.fault)))
         };
         if let Some((found, last_end)) = self.intact_behind(bad)? {
-            let batch_max = (BATCH_BYTES_MAX + record_bytes(self.record_max)) as u64;
-            if last_end - bad.offset <= batch_max && self.has_hole(bad.offset, found)? {
+            let longest = HEADER_BYTES + BATCH_BYTES_MAX + record_bytes(self.record_max);
+            if last_end - bad.offset <= longest as u64 && self.has_hole(bad.offset, found)? {
                 return Ok(Verdict::Torn);
             }
             return corrupt(&format!("an intact record follows at offset {found}"));

@@ -32,7 +32,8 @@ impl<'a> Window<'a> {
         };
         if offset < self.base || end > self.base + self.bytes.len() as u64 {
             let rest = usize::try_from(self.len - offset).unwrap_or(usize::MAX);
-            self.load(offset, len.max(CHUNK).min(rest))?;
+            // More than asked for, or going on byte by byte would read all of it again each time.
+            self.load(offset, len.saturating_mul(2).max(CHUNK).min(rest))?;
         }
         let start = (offset - self.base) as usize;
         Ok(self.bytes.get(start..start + len))

@@ -32,7 +32,7 @@ const SNAPSHOTS: [(&str, &[u8]); 3] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn logs(
