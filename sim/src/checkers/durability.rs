@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zebu_core::ids::{LinkId, ServerId, Zxid};
-use zebu_core::proto::{Notification, PeerState, QuorumPacket};
+use zebu_core::proto::{Notification, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage};
 
 use super::facts::Facts;
@@ -128,7 +128,7 @@ impl Durability {
 }
 
 fn on_vote(facts: &Facts, server: ServerId, vote: &Notification) -> Result<(), Violation> {
-    if vote.state != PeerState::Looking || vote.leader != server {
+    if !facts.news.new_round || vote.leader != server {
         return Ok(());
     }
     let current = facts.server(server).disk.safe_epochs().1.unwrap_or(0);

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{Notification, PeerState, QuorumPacket};
+use zebu_core::proto::{Notification, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage};
 
 use super::facts::Facts;
@@ -91,7 +91,7 @@ impl Election {
         server: ServerId,
         vote: &Notification,
     ) -> Result<(), Violation> {
-        if vote.state != PeerState::Looking || vote.leader != server {
+        if !facts.news.new_round || vote.leader != server {
             return Ok(());
         }
         let last = facts.server(server).disk.last();

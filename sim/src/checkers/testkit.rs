@@ -132,7 +132,9 @@ impl Bench {
         let message = PeerMessage::Quorum(packet);
         self.event(server, &Event::Peer { link: LinkId(from.0 as u64), message })
     }
-    pub fn elect(&mut self, server: ServerId, vote: Notification) -> Result<(), Violation> {
+    /// `server` votes, in a new round.
+    pub fn elect(&mut self, server: ServerId, mut vote: Notification) -> Result<(), Violation> {
+        vote.round = self.now as i64;
         let message = PeerMessage::Election(vote);
         self.action(server, &Action::Send { link: LinkId(99), message })
     }

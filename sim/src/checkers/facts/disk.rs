@@ -10,6 +10,7 @@ use bytes::Bytes;
 use zebu_core::ids::Zxid;
 use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
 
+use crate::disk::SimDisk;
 use crate::model::payload::{self, LOG_HEADER};
 
 /// What a file is, by its name.
@@ -132,6 +133,8 @@ pub struct DiskFacts {
     safe_names: BTreeMap<Name, u32>,
     next_file: u32,
     last: u64,
+    /// The same of the log alone.
+    last_logged: u64,
     durable: u64,
     accepted: Option<u32>,
     current: Option<u32>,
@@ -205,7 +208,7 @@ impl DiskFacts {
         match op {
             DiskOp::Create(name) => self.create(name),
             DiskOp::Write { file: name, offset, bytes } => {
-                let before = self.last;
+                let (before, snapshot) = (self.last_logged, self.newest_snapshot());
                 let is_log = matches!(Name::of(name), Name::Log(_));
                 let Some(file) = self.file(name) else { return found };
                 file.write(*offset as usize, bytes);
@@ -216,7 +219,7 @@ impl DiskFacts {
                         self.stray = payload::zxid_of(record.payload);
                     }
                 }
-                link(&mut found, before);
+                link(&mut found, before, snapshot);
             }
             DiskOp::SetLen { file: name, len } => {
                 if let Some(file) = self.file(name) {
@@ -264,42 +267,50 @@ impl DiskFacts {
         found
     }
 
-    /// Everything anew, as a process that starts sees it. After a power loss what is there is safe.
-    pub fn rescan(&mut self, disk: &dyn Directory, power_was_lost: bool) {
-        let before = std::mem::take(self);
+    /// Everything anew: what a process sees, and what of it a power loss would leave.
+    pub fn rescan(&mut self, disk: &SimDisk) {
+        *self = Self::default();
+        let certain = disk.durable();
         for dir in [Dir::Data, Dir::Log] {
-            for (name, len) in disk.list(dir).unwrap_or_default() {
-                let file_name = FileName { dir, name };
-                self.create(&file_name);
-                let name = Name::of(&file_name);
-                let known = before.names.get(&name);
-                let safe_name =
-                    power_was_lost || (known.is_some() && before.safe_names.get(&name) == known);
-                let old = known.and_then(|id| before.files.get(id));
-                let id = self.names[&name];
-                let file = self.files.get_mut(&id).expect("just made");
-                if !file.is_snapshot {
-                    file.content = vec![0; len as usize];
-                    let read = disk.read(&file_name, 0, &mut file.content).unwrap_or(0);
-                    file.content.truncate(read);
-                }
-                if let Name::Log(_) = name {
-                    file.parse(&mut Vec::new());
-                }
-                if power_was_lost {
-                    file.sync();
-                } else if let Some(old) = old {
-                    file.safe = old.safe.min(file.chain.len());
-                    file.clean = old.clean;
-                    file.failed = old.failed;
-                    file.safe_small.clone_from(&old.safe_small);
-                }
-                if safe_name {
-                    self.safe_names.insert(name, id);
-                }
+            for (name, _) in disk.list(dir).unwrap_or_default() {
+                self.rescan_file(disk, &certain, &FileName { dir, name });
+            }
+            for (name, _) in certain.list(dir).unwrap_or_default() {
+                let name = Name::of(&FileName { dir, name });
+                let kept = matches!(name, Name::Log(_) | Name::Snapshot(_));
+                self.removed_unsynced |= kept && !self.names.contains_key(&name);
             }
         }
         self.recount();
+    }
+
+    fn rescan_file(&mut self, disk: &SimDisk, certain: &SimDisk, file_name: &FileName) {
+        self.create(file_name);
+        let name = Name::of(file_name);
+        let id = self.names[&name];
+        let file = self.files.get_mut(&id).expect("just made");
+        let Some(content) = read(disk, file_name) else { return };
+        let safe = read(certain, file_name);
+        let safe_bytes = safe.as_deref().unwrap_or_default();
+        let same = content.iter().zip(safe_bytes).take_while(|(a, b)| a == b).count();
+        file.clean = same == content.len() && same == safe_bytes.len();
+        let is_log = matches!(name, Name::Log(_));
+        if !file.is_snapshot {
+            file.content = content;
+        }
+        if is_log {
+            file.parse(&mut Vec::new());
+            file.safe = file.chain.partition_point(|place| place.end <= same);
+            let mut before = File { content: safe_bytes.to_vec(), ..File::default() };
+            before.parse(&mut Vec::new());
+            file.cut_unsynced = before.chain.len() > file.chain.len();
+        }
+        if safe_bytes.len() <= SMALL {
+            file.safe_small = safe_bytes.to_vec();
+        }
+        if safe.is_some() {
+            self.safe_names.insert(name, id);
+        }
     }
 
     fn create(&mut self, file_name: &FileName) {
@@ -334,7 +345,8 @@ impl DiskFacts {
 
     fn recount(&mut self) {
         let logged = self.logs(&self.names).filter_map(|(_, file)| Some(file.chain.last()?.zxid));
-        self.last = logged.last().unwrap_or(0).max(self.newest_snapshot());
+        self.last_logged = logged.last().unwrap_or(0);
+        self.last = self.last_logged.max(self.newest_snapshot());
         self.durable = self.count_durable();
         let small = |names: &BTreeMap<Name, u32>, name: Name, safe: bool| {
             let file = self.files.get(names.get(&name)?)?;
@@ -370,11 +382,23 @@ impl DiskFacts {
     }
 }
 
-/// Each record follows the one found before it, the first one what was there.
-fn link(found: &mut [Logged], mut before: u64) {
-    for logged in found {
-        logged.before = before;
-        before = logged.zxid;
+fn read(disk: &SimDisk, file: &FileName) -> Option<Vec<u8>> {
+    let (_, len) = disk.list(file.dir).ok()?.into_iter().find(|(name, _)| *name == file.name)?;
+    let mut content = vec![0; len as usize];
+    let read = disk.read(file, 0, &mut content).ok()?;
+    content.truncate(read);
+    Some(content)
+}
+
+/// Each record follows the one found before it, the first one what was there: the end of the log or,
+/// when the log begins anew behind an installed snapshot, that. (A server's own snapshots may be
+/// ahead of its log: it applies what a quorum has, also before its own disk has it.)
+fn link(found: &mut [Logged], logged: u64, snapshot: u64) {
+    let mut ends = [logged, snapshot];
+    for record in found {
+        let before = ends.iter().copied().filter(|end| *end < record.zxid).max();
+        record.before = before.unwrap_or(logged);
+        ends[0] = record.zxid;
     }
 }
 

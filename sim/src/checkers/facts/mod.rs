@@ -17,7 +17,7 @@ use zebu_core::proto::{ClientMessage, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage, Port, StoreOp};
 use zebu_core::storage::DiskOp;
 
-use crate::history::{ClientId, Observation, SimTime, StopReason, View, Violation};
+use crate::history::{ClientId, Observation, SimTime, View, Violation};
 use crate::model::judge::{Verdict, judge};
 use crate::model::{Fired, Lookup, Model};
 use crate::scenario::ScenarioInfo;
@@ -38,7 +38,8 @@ pub struct ServerFacts {
     /// Counts its starts.
     pub incarnation: u32,
     pub disk: DiskFacts,
-    power_lost: bool,
+    /// The election round of its newest vote.
+    round: i64,
     /// The epoch that it proposed as a leader, while it does not look for another.
     pub leads: Option<u32>,
     /// It said UPTODATE in that epoch, or is alone and serves.
@@ -81,6 +82,8 @@ pub struct News {
     pub answered: Option<Answered>,
     /// A client's connection that ended, or gave way to another.
     pub closed: Option<ClientId>,
+    /// A server's first vote in a round of election.
+    pub new_round: bool,
     pub broken: Option<Violation>,
 }
 
@@ -168,23 +171,21 @@ impl Facts {
     fn take_in(&mut self, view: &View<'_>, what: &Observation<'_>) -> Result<(), Violation> {
         match what {
             Observation::Started { server } => {
+                self.rescan(view, *server);
                 let known = self.at(*server);
-                let disk = view.servers.iter().find(|s| s.id == *server).map(|s| s.disk);
-                if let Some(disk) = disk {
-                    known.disk.rescan(disk, known.power_lost);
-                }
-                known.power_lost = false;
+                known.round = 0;
                 known.running = true;
                 known.incarnation += 1;
                 known.leads = None;
                 known.established = false;
                 known.links.clear();
             }
-            Observation::Stopped { server, why } => {
+            Observation::Stopped { server, .. } => {
+                // The disk has lost by now what it had to lose.
+                self.rescan(view, *server);
                 let known = self.at(*server);
                 known.running = false;
                 known.leads = None;
-                known.power_lost |= *why == StopReason::PowerLoss;
             }
             Observation::Event { server, event } => self.on_event(*server, event),
             Observation::Action { server, action } => self.on_action(view, *server, action)?,
@@ -211,6 +212,12 @@ impl Facts {
             | Observation::Quiet => {}
         }
         Ok(())
+    }
+
+    fn rescan(&mut self, view: &View<'_>, server: ServerId) {
+        if let Some(here) = view.servers.iter().find(|s| s.id == server) {
+            self.at(server).disk.rescan(here.disk);
+        }
     }
 
     fn at(&mut self, id: ServerId) -> &mut ServerFacts {
@@ -255,8 +262,12 @@ impl Facts {
                 self.on_packet_sent(server, packet)?;
             }
             Action::Send { message: PeerMessage::Election(vote), .. } => {
-                if vote.state == PeerState::Looking {
-                    self.at(server).leads = None;
+                let known = self.at(server);
+                // A vote of an older round is one that was still on its way, sent again.
+                if vote.state == PeerState::Looking && vote.round > known.round {
+                    known.round = vote.round;
+                    known.leads = None;
+                    self.news.new_round = true;
                 }
             }
             Action::CloseLink { link, .. } => {
@@ -398,7 +409,7 @@ impl Facts {
             committed.repeated = write.txn.is_some();
             write.txn = Some(zxid);
             let time = header.time.0;
-            let verdict = judge(&self.model, write.caller, &write.request, zxid, time, false);
+            let verdict = judge(&self.model, write.caller, &write.request, zxid, time, true);
             write.expected = verdict.as_ref().map(|verdict| verdict.reply.clone());
             write.judged = verdict.is_some();
             committed.verdict = verdict;
