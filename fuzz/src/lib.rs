@@ -40,31 +40,45 @@ pub fn jute_record(data: &[u8]) {
 
 /// A client's stream at a server.
 pub fn client_frame(data: &[u8]) {
-    same_however_cut(data, || ClientConn::new(&limits()), ClientConn::receive, |conn| {
-        conn.next().map_err(|fault| fault.to_string())
-    });
+    same_however_cut(
+        data,
+        || ClientConn::new(&limits()),
+        ClientConn::receive,
+        |conn| conn.next().map_err(|fault| fault.to_string()),
+    );
 }
 
 /// A server's stream at a client.
 pub fn client_answer(data: &[u8]) {
-    same_however_cut(data, || ClientSideConn::new(&limits()), ClientSideConn::receive, |conn| {
-        conn.next().map_err(|fault| fault.to_string())
-    });
+    same_however_cut(
+        data,
+        || ClientSideConn::new(&limits()),
+        ClientSideConn::receive,
+        |conn| conn.next().map_err(|fault| fault.to_string()),
+    );
 }
 
 /// A peer's stream at the quorum port.
 pub fn quorum_frame(data: &[u8]) {
-    same_however_cut(data, || QuorumConn::new(&limits()), QuorumConn::receive, |conn| {
-        let message = conn.next().map_err(|fault| fault.to_string())?;
-        Ok(message.map(|message| format!("{message:?}")))
-    });
+    same_however_cut(
+        data,
+        || QuorumConn::new(&limits()),
+        QuorumConn::receive,
+        |conn| {
+            let message = conn.next().map_err(|fault| fault.to_string())?;
+            Ok(message.map(|message| format!("{message:?}")))
+        },
+    );
 }
 
 /// A peer's stream at the election port.
 pub fn election_frame(data: &[u8]) {
-    same_however_cut(data, || ElectionConn::accepted(&limits()), ElectionConn::receive, |conn| {
-        conn.next().map_err(|fault| fault.to_string())
-    });
+    same_however_cut(
+        data,
+        || ElectionConn::accepted(&limits()),
+        ElectionConn::receive,
+        |conn| conn.next().map_err(|fault| fault.to_string()),
+    );
 }
 
 /// A log record's payload, or a proposal's.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
-use zebu_core::ids::{ConnId, LinkId, ServerId, Xid};
+use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
 use zebu_core::proto::{ClientRequest, ConnectRequest, Request};
 use zebu_core::server::{Action, Epochs, Event, Port, Recovered, Server, StoreOp, Ticket};
 use zebu_core::time::{Instant, Now, WallTime};
@@ -84,9 +84,9 @@ fn later(now: Now, ms: u64) -> Now {
 fn connect() -> ClientRequest {
     ClientRequest::Connect(ConnectRequest {
         protocol_version: 0,
-        last_zxid_seen: 0,
+        last_zxid_seen: Zxid(0),
         timeout_ms: 6000,
-        session_id: Default::default(),
+        session: SessionId(0),
         password: Bytes::new(),
         read_only: None,
     })

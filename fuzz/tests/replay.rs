@@ -1,20 +1,24 @@
 //! Every target over inputs that once mattered, and over some thousands that are drawn: a smoke
 //! test without libFuzzer. A crash that libFuzzer finds becomes a line here or a test in core.
 
-const TARGETS: &[(&str, fn(&[u8]))] = &[
-    ("jute_record", zebu_fuzz::jute_record),
-    ("client_frame", zebu_fuzz::client_frame),
-    ("client_answer", zebu_fuzz::client_answer),
-    ("quorum_frame", zebu_fuzz::quorum_frame),
-    ("election_frame", zebu_fuzz::election_frame),
-    ("txn_entry", zebu_fuzz::txn_entry),
-    ("log_file", zebu_fuzz::log_file),
-    ("snapshot", zebu_fuzz::snapshot),
-    ("server_events", zebu_fuzz::server_events),
-];
+macro_rules! targets {
+    ($($name:ident)*) => {
+        const TARGETS: &[(&str, fn(&[u8]))] = &[$((stringify!($name), zebu_fuzz::$name)),*];
+        mod drawn_inputs {
+            $(#[test]
+            fn $name() {
+                super::replay_drawn(stringify!($name), zebu_fuzz::$name);
+            })*
+        }
+    };
+}
 
-#[test]
-fn drawn_inputs() {
+targets! {
+    jute_record client_frame client_answer quorum_frame election_frame txn_entry log_file snapshot
+    server_events
+}
+
+fn replay_drawn(name: &str, target: fn(&[u8])) {
     let mut state = 0x5EED_u64;
     let mut draw = move || {
         // xorshift64; any fixed sequence would do.
@@ -23,21 +27,19 @@ fn drawn_inputs() {
         state ^= state << 17;
         state
     };
-    for (name, target) in TARGETS {
-        for round in 0..2000 {
-            let length = draw() as usize % 300;
-            let mut input: Vec<u8> = (0..length).map(|_| draw() as u8).collect();
-            // Small numbers pass for lengths and opcodes, so that half the inputs get further.
-            if round % 2 == 0 {
-                for at in 0..length {
-                    if draw() % 4 != 0 {
-                        input[at] = [0, 0, 0, 1, 2, 4, 11, 16, 0xFF][draw() as usize % 9];
-                    }
+    for round in 0..2000 {
+        let length = draw() as usize % 300;
+        let mut input: Vec<u8> = (0..length).map(|_| draw() as u8).collect();
+        // Small numbers pass for lengths and opcodes, so that half the inputs get further.
+        if round % 2 == 0 {
+            for byte in &mut input {
+                if draw() % 4 != 0 {
+                    *byte = [0, 0, 0, 1, 2, 4, 11, 16, 0xFF][draw() as usize % 9];
                 }
             }
-            let at = std::panic::catch_unwind(|| target(&input));
-            assert!(at.is_ok(), "{name}, input {input:02x?}");
         }
+        let ended = std::panic::catch_unwind(|| target(&input));
+        assert!(ended.is_ok(), "{name}, input {input:02x?}");
     }
 }
 

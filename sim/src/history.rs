@@ -23,29 +23,76 @@ pub struct ClientId(pub usize);
 #[derive(Debug)]
 pub enum Observation<'a> {
     /// A server process began, recovered from its disk.
-    Started { server: ServerId },
+    Started {
+        server: ServerId,
+    },
     /// A server process ended: power loss or kill, or by its own `Halt`.
-    Stopped { server: ServerId, why: StopReason },
+    Stopped {
+        server: ServerId,
+        why: StopReason,
+    },
     /// A server's disk could not be started from.
-    NotStarted { server: ServerId, why: &'a str },
+    NotStarted {
+        server: ServerId,
+        why: &'a str,
+    },
     /// What a server is told, just before it is told.
-    Event { server: ServerId, event: &'a Event },
+    Event {
+        server: ServerId,
+        event: &'a Event,
+    },
     /// What a server hands out, as it hands it out.
-    Action { server: ServerId, action: &'a Action },
+    Action {
+        server: ServerId,
+        action: &'a Action,
+    },
     /// A file operation, after it was performed (or refused by the simulated disk).
-    Disk { server: ServerId, op: &'a DiskOp, done: bool },
-    Call { client: ClientId, call: CallId, request: &'a Request },
-    Completed { client: ClientId, call: CallId, outcome: &'a Outcome },
-    Watch { client: ClientId, zxid: i64, event: &'a WatcherEvent },
-    Session { client: ClientId, event: SessionEvent },
+    Disk {
+        server: ServerId,
+        op: &'a DiskOp,
+        done: bool,
+    },
+    Call {
+        client: ClientId,
+        call: CallId,
+        request: &'a Request,
+    },
+    Completed {
+        client: ClientId,
+        call: CallId,
+        outcome: &'a Outcome,
+    },
+    Watch {
+        client: ClientId,
+        zxid: i64,
+        event: &'a WatcherEvent,
+    },
+    Session {
+        client: ClientId,
+        event: SessionEvent,
+    },
     /// A client put this on its connection to `server`.
-    Sent { client: ClientId, server: ServerId, request: &'a ClientRequest },
+    Sent {
+        client: ClientId,
+        server: ServerId,
+        request: &'a ClientRequest,
+    },
     /// A client took this from its connection to `server`.
-    Received { client: ClientId, server: ServerId, message: &'a ClientMessage },
+    Received {
+        client: ClientId,
+        server: ServerId,
+        message: &'a ClientMessage,
+    },
     /// A client's connection to `server` ended, seen from the client.
-    Disconnected { client: ClientId },
+    Disconnected {
+        client: ClientId,
+    },
     /// The network between these two changed (both ways are told one by one).
-    Link { from: ServerId, to: ServerId, open: bool },
+    Link {
+        from: ServerId,
+        to: ServerId,
+        open: bool,
+    },
     /// Faults stop here; from now on progress is due.
     LivenessPhase,
     /// Clients stop; replicas must become equal.
@@ -61,11 +108,13 @@ pub enum StopReason {
 }
 
 /// The state of the world beside an observation.
+#[derive(Debug)]
 pub struct View<'a> {
     pub now: SimTime,
     pub servers: &'a [ServerView<'a>],
 }
 
+#[derive(Debug)]
 pub struct ServerView<'a> {
     pub id: ServerId,
     /// The applied state of a running server, for comparing replicas only.

@@ -9,6 +9,8 @@ mod mutants;
 mod shell;
 mod tidy;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -37,8 +39,19 @@ enum Command {
     LintsFire,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // What ran has printed its findings; a backtrace through xtask would bury them.
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Check => check::run(),
         Command::Tidy { report: true } => tidy::report(&shell::root()),
         Command::Tidy { report: false } => tidy::run(&shell::root()),

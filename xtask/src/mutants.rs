@@ -1,8 +1,155 @@
-//! `cargo xtask mutants`: the examination of the simulator.
+//! `cargo xtask mutants`: the simulator's examination. Each mistake that can be planted must be
+//! caught within so many seeds, and nothing may be caught where nothing is planted.
+//!
+//! Which mistakes there are stands in `zebu_core::mutant`; catching them is the checkers' work.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use zebu_core::mutant::Mutant;
+
+use crate::shell;
 
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Seeds to try with each mistake.
+    #[arg(long, default_value_t = 2000)]
+    seeds: u64,
+    /// Seeds that must pass with no mistake planted.
+    #[arg(long, default_value_t = 100)]
+    plain: u64,
+    /// Only mistakes whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Scenarios: a folder, or one file.
+    #[arg(long, default_value = "scenarios")]
+    scenarios: PathBuf,
+}
 
-pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not yet")
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let target = shell::target().join("mutants");
+    shell::run(
+        shell::cargo()
+            .args(["build", "--release", "--package", "zebu-sim", "--features", "mutants"])
+            .arg("--target-dir")
+            .arg(&target),
+    )?;
+    let sim = target.join("release/zebu-sim");
+    let mut findings = vec![];
+
+    println!("no mistake planted, {} seeds ...", args.plain);
+    if let Some(failure) = swarm(&sim, args, args.plain, None)? {
+        println!("{}", row("(none)", &failure.seed.to_string(), &failure, ""));
+        findings.push(format!("{} fails with no mistake planted", failure.scenario));
+    }
+
+    println!("{}", header());
+    let chosen = Mutant::ALL.iter().filter(|mutant| mutant.id().contains(&args.only));
+    let (mut caught, mut planted) = (0, 0);
+    for mutant in chosen {
+        planted += 1;
+        let start = Instant::now();
+        match swarm(&sim, args, args.seeds, Some(*mutant))? {
+            Some(failure) => {
+                caught += 1;
+                let seeds =
+                    format!("{} ({:.1} s)", failure.seed + 1, start.elapsed().as_secs_f64());
+                println!("{}", row(mutant.id(), &seeds, &failure, mutant.breaks()));
+            }
+            None => {
+                println!("{}", row(mutant.id(), "none", &Failure::default(), mutant.breaks()));
+                findings.push(format!("{} was not caught in {} seeds", mutant.id(), args.seeds));
+            }
+        }
+    }
+    println!("{caught} of {planted} mistakes caught");
+    ensure!(findings.is_empty(), "{}", findings.join("\n"));
+    Ok(())
+}
+
+/// The first run that failed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Failure {
+    scenario: String,
+    seed: u64,
+    property: String,
+}
+
+fn swarm(
+    sim: &PathBuf,
+    args: &Args,
+    seeds: u64,
+    mutant: Option<Mutant>,
+) -> Result<Option<Failure>> {
+    let mut command = Command::new(sim);
+    command.current_dir(shell::root()).arg("swarm").arg(&args.scenarios);
+    command.args(["--seeds", &format!("0..{seeds}"), "--max-failures", "1"]);
+    if let Some(mutant) = mutant {
+        command.args(["--mutant", mutant.id()]);
+    }
+    let line = shell::shown(&command);
+    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if let Some(failure) = first_failure(&said) {
+        return Ok(Some(failure));
+    }
+    // A summary line tells a swarm that went through from one that never began.
+    if said.lines().any(|line| line.contains(" runs, 0 failed")) {
+        return Ok(None);
+    }
+    bail!("`{line}` said neither: {said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Reads `FAILED scenario seed N after ...` and the `property:` below it.
+fn first_failure(said: &str) -> Option<Failure> {
+    let mut lines = said.lines().skip_while(|line| !line.starts_with("FAILED "));
+    let words: Vec<&str> = lines.next()?.split_whitespace().collect();
+    let (scenario, seed) = (words.get(1)?, words.get(3)?.parse().ok()?);
+    let property = lines.find_map(|line| line.trim().strip_prefix("property:"))?.trim();
+    Some(Failure { scenario: (*scenario).into(), seed, property: property.into() })
+}
+
+fn header() -> String {
+    format!(
+        "{:<36} {:>16}  {:<28} {:<12} {}",
+        "mistake", "seeds to catch", "scenario", "fired", "expected"
+    )
+}
+
+fn row(name: &str, seeds: &str, failure: &Failure, expected: &str) -> String {
+    let remark = if failure.property.is_empty() {
+        "   <-- survives"
+    } else if expected.split(' ').any(|property| property == failure.property) {
+        ""
+    } else {
+        "   (another one)"
+    };
+    format!(
+        "{name:<36} {seeds:>16}  {:<28} {:<12} {expected}{remark}",
+        failure.scenario, failure.property
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_read_as_the_simulator_prints_it() {
+        let said = "FAILED power_loss seed 17 after 3.250000 virtual seconds\n  property: D-DUR\n  \
+                    what:     /a is gone\n  repeat:   cargo sim run\npower_loss 18 runs 1 failed\n";
+        let failure = Failure { scenario: "power_loss".into(), seed: 17, property: "D-DUR".into() };
+        assert_eq!(first_failure(said), Some(failure));
+        assert_eq!(first_failure("18 runs, 0 failed; much\n"), None);
+    }
+
+    #[test]
+    fn rows_say_what_is_odd() {
+        let failure = Failure { property: "D-DUR".into(), ..Failure::default() };
+        assert!(row("m", "1", &failure, "Z-AGR D-DUR").ends_with("Z-AGR D-DUR"));
+        assert!(row("m", "1", &failure, "Z-AGR").ends_with("(another one)"));
+        assert!(row("m", "none", &Failure::default(), "Z-AGR").ends_with("survives"));
+    }
 }

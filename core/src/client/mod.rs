@@ -44,7 +44,7 @@ pub struct ClientConfig {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct CallId(pub u64);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClientEvent {
     /// The connection asked for stands.
     Connected,
@@ -56,7 +56,7 @@ pub enum ClientEvent {
     Wake,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClientAction {
     Connect {
         server: usize,

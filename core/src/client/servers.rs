@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn waits_grow_to_a_limit_and_fall_back() {
         let mut servers = Servers::new(1, 7);
-        let mut longest = |servers: &mut Servers| (0..50).map(|_| servers.failed()).max();
+        let longest = |servers: &mut Servers| (0..50).map(|_| servers.failed()).max();
         let worn = longest(&mut servers).unwrap();
         assert!(worn > WAIT_MAX / 2 && worn < WAIT_MAX, "{worn:?}");
         servers.succeeded();

@@ -20,7 +20,8 @@ const ADDRESS_MAX: usize = 2048;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ElectionInput {
-    /// The dialler's handshake: who it is and its election address as `host:port`.
+    /// The dialler's handshake: who it is and its election address as `host:port`, the first if it
+    /// has several, empty if it comes from before 3.5.
     Hello {
         peer: ServerId,
         address: String,

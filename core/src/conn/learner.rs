@@ -139,7 +139,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ids::{SessionId, Xid};
+    use crate::proto::Acl;
     use crate::proto::arbitrary::{hex, packet};
+    use crate::time::WallTime;
+    use crate::tree::Database;
+    use crate::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
 
     fn conn() -> QuorumConn {
         QuorumConn::new(&Limits::default())
@@ -177,6 +182,74 @@ mod tests {
         assert_eq!((out.len(), conn.queued()), (40, 1));
         assert!(!conn.write(&mut out, 100));
         assert_eq!((out.len(), conn.queued()), (60, 0));
+    }
+
+    /// A session and some hundred znodes, the last one created at `zxid`.
+    fn database(zxid: Zxid) -> Database {
+        let mut database = Database::new();
+        database.sessions.insert(SessionId(7), 4_000);
+        for number in 0..300 {
+            let create = CreateTxn {
+                path: alloc::format!("/{number}"),
+                data: Some(alloc::vec![number as u8; 100].into()),
+                acl: Acl::open(),
+                ephemeral: number == 0,
+                parent_cversion: number,
+            };
+            let (session, cxid, time) = (SessionId(7), Xid(1), WallTime(5));
+            let header = TxnHeader { session, cxid, zxid, time };
+            database.apply(&Txn { header, body: TxnBody::Create(create), digest: None });
+        }
+        database
+    }
+
+    #[test]
+    fn a_snapshot_comes_through_among_packets() {
+        let snap = QuorumPacket::Snap { zxid: Zxid(9) };
+        let sent = Arc::new(database(Zxid(9)));
+        for step in [1, 1000, usize::MAX] {
+            let mut conn = conn();
+            conn.queue(PeerMessage::Quorum(snap.clone()));
+            conn.queue(PeerMessage::Snapshot(sent.clone()));
+            conn.queue(PeerMessage::Quorum(QuorumPacket::UpToDate));
+            let mut bytes = Vec::new();
+            let mut pieces = 0;
+            while conn.queued() > 0 {
+                let mut piece = Vec::new();
+                conn.write(&mut piece, 4096);
+                assert!(piece.len() < 8192, "a piece at a time");
+                bytes.extend(piece);
+                pieces += 1;
+            }
+            assert!(pieces > 10);
+            let read = read(&bytes, step).unwrap();
+            let [
+                PeerMessage::Quorum(first),
+                PeerMessage::Snapshot(database),
+                PeerMessage::Quorum(last),
+            ] = &read[..]
+            else {
+                panic!("{} messages", read.len())
+            };
+            assert_eq!((first, last), (&snap, &QuorumPacket::UpToDate));
+            assert_eq!(database.last_processed, Zxid(9));
+            assert_eq!(database.sessions, sent.sessions);
+            assert_eq!(database.tree.node_count(), sent.tree.node_count());
+            assert_eq!(database.tree.digest(), sent.tree.digest());
+        }
+    }
+
+    #[test]
+    fn a_snapshot_without_its_mark_is_not_one() {
+        let mut conn = conn();
+        conn.queue(PeerMessage::Quorum(QuorumPacket::Snap { zxid: Zxid(9) }));
+        conn.queue(PeerMessage::Snapshot(Arc::new(database(Zxid(9)))));
+        let mut bytes = Vec::new();
+        conn.write(&mut bytes, usize::MAX);
+        let at = bytes.len() - 1;
+        bytes[at] ^= 1;
+        let why = read(&bytes, 1000).unwrap_err();
+        assert!(matches!(why, PeerMisbehaved::Unreadable { what: "snapshot", .. }), "{why}");
     }
 
     #[test]

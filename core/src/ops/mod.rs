@@ -6,6 +6,7 @@
 //! elsewhere ([`crate::watch`]).
 
 mod acl;
+mod auth;
 mod check;
 mod create;
 mod delete;
@@ -22,6 +23,7 @@ mod sync;
 mod tests;
 mod watches;
 
+pub use auth::authenticate;
 pub use pending::Pending;
 pub use watches::watch_of;
 

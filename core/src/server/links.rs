@@ -15,9 +15,6 @@ use super::{Action, CloseReason, PeerMessage, Port};
 struct ElectionLink {
     link: Option<LinkId>,
     dialling: bool,
-    /// The newest message; said again when a new link comes up.
-    // ZK: QuorumCnxManager.lastMessageSent (3.9)
-    last: Option<Notification>,
 }
 
 /// A quorum link that came in before this server knew whether it leads.
@@ -56,15 +53,15 @@ impl Links {
         }
         let peer = self.election.entry(to).or_default();
         if let Some(link) = peer.link {
-            cx.push(Action::Send { link, message: PeerMessage::Election(message.clone()) });
+            cx.push(Action::Send { link, message: PeerMessage::Election(message) });
         } else if !peer.dialling && cx.config.ensemble.members.contains_key(&to) {
             peer.dialling = true;
             cx.push(Action::Dial { to, port: Port::Election });
         }
-        peer.last = Some(message);
     }
 
     /// The larger id keeps the link it dialled; a smaller id's dial only asks to be called back.
+    /// Returns whether the link is kept; then it is to be told our vote.
     // ZK: QuorumCnxManager.handleConnection, startConnection (3.9)
     pub(crate) fn on_election_up(
         &mut self,
@@ -72,7 +69,7 @@ impl Links {
         from: ServerId,
         dialled: bool,
         cx: &mut Cx,
-    ) {
+    ) -> bool {
         let me = cx.config.my_id;
         let peer = self.election.entry(from).or_default();
         if dialled {
@@ -93,16 +90,14 @@ impl Links {
                 peer.dialling = true;
                 cx.push(Action::Dial { to: from, port: Port::Election });
             }
-            return;
+            return false;
         }
         if let Some(old) = peer.link.replace(link) {
             self.peer_of.remove(&old);
             cx.push(Action::CloseLink { link: old, why: CloseReason::Superseded });
         }
         self.peer_of.insert(link, from);
-        if let Some(message) = peer.last.clone() {
-            cx.push(Action::Send { link, message: PeerMessage::Election(message) });
-        }
+        true
     }
 
     pub(crate) fn election_peer(&self, link: LinkId) -> Option<ServerId> {

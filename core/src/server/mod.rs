@@ -84,7 +84,7 @@ impl Server {
             Event::Wake => {}
             Event::LinkUp { link, port: Port::Election, peer, dialled } => {
                 if let Some(peer) = peer {
-                    self.links.on_election_up(link, peer, dialled, &mut self.cx);
+                    self.on_election_up(link, peer, dialled);
                 }
             }
             Event::LinkUp { link, port: Port::Quorum, peer: _, dialled } => {
@@ -148,6 +148,22 @@ impl Server {
     }
 
     // ---- peers ----
+
+    /// Says what is true now.
+    // Departs: upstream repeats the last message, which may be of an election long over.
+    fn on_election_up(&mut self, link: LinkId, peer: ServerId, dialled: bool) {
+        if !self.links.on_election_up(link, peer, dialled, &mut self.cx) {
+            return;
+        }
+        let vote = match &self.role {
+            Role::Settling { .. } => return,
+            Role::Looking(election) => election.notification(&self.cx),
+            Role::Following(_, settled) | Role::Leading(_, settled) => {
+                settled.notification(&self.cx)
+            }
+        };
+        self.links.notify(peer, vote, &mut self.cx);
+    }
 
     fn on_quorum_up(&mut self, link: LinkId, dialled: bool) {
         let cx = &mut self.cx;

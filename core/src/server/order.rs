@@ -45,6 +45,9 @@ pub(crate) struct Conn {
     auth: Vec<Id>,
     /// Requests not answered yet, oldest first. Writes among them are on their way already.
     waiting: VecDeque<Waiting>,
+    /// A sync is with the leader. What is behind it stays here: it may be answered long after a
+    /// write that left later, and the reads between must not see that write.
+    syncing: bool,
     pub(crate) received: u64,
     pub(crate) sent: u64,
 }
@@ -69,13 +72,15 @@ struct Waiting {
     xid: Xid,
     request: Request,
     arrived: Instant,
+    /// It is with the leader.
+    sent: bool,
     /// For a sync: the leader has answered it.
     synced: bool,
 }
 
 impl Waiting {
     fn new(xid: Xid, request: Request, arrived: Instant) -> Self {
-        Self { xid, request, arrived, synced: false }
+        Self { xid, request, arrived, sent: false, synced: false }
     }
     /// Can it be answered now, when its turn comes?
     fn is_ready(&self) -> bool {
@@ -164,7 +169,10 @@ impl Order {
         let auth = [Id { scheme: "ip".into(), id: ip.clone() }].into();
         let phase = Phase::Greeting;
         let waiting = VecDeque::new();
-        self.conns.insert(conn, Conn { ip, port, phase, auth, waiting, received: 0, sent: 0 });
+        self.conns.insert(
+            conn,
+            Conn { ip, port, phase, auth, waiting, syncing: false, received: 0, sent: 0 },
+        );
     }
 
     /// The connection is gone, or goes now. Its session lives on.
@@ -313,15 +321,7 @@ impl Order {
             read_only,
         };
         self.reply(conn, ClientMessage::Connected(response), cx);
-        let early: Vec<_> = self.conns[&conn]
-            .waiting
-            .iter()
-            .filter(|w| needs_leader(&w.request))
-            .map(|w| (w.xid, w.request.clone()))
-            .collect();
-        for (xid, request) in early {
-            self.submit(conn, session, xid, request);
-        }
+        self.submit_waiting(conn);
         self.answer_waiting(conn, cx);
     }
 
@@ -338,8 +338,15 @@ impl Order {
             }
             other => other,
         };
-        let phase = c.phase;
-        match phase {
+        if let Request::Auth { scheme, auth } = &request {
+            // What is requested behind it has the new identity; its answer keeps its place.
+            if let Ok(id) = ops::authenticate(scheme, auth, &c.ip) {
+                if !c.auth.contains(&id) {
+                    c.auth.push(id);
+                }
+            }
+        }
+        match c.phase {
             Phase::Greeting => {
                 let why = "a request before ConnectRequest".into();
                 return self.close(conn, CloseReason::Misbehaved(why), cx);
@@ -349,29 +356,51 @@ impl Order {
             }
             Phase::Open { session, timeout_ms } => {
                 self.submissions.push_back(Submission::Touch { session, timeout_ms });
-                let sent = needs_leader(&request).then(|| request.clone());
-                c.waiting.push_back(Waiting::new(xid, request, cx.now.mono));
-                if let Some(request) = sent {
-                    self.submit(conn, session, xid, request);
+                let for_leader = needs_leader(&request);
+                let mut waiting = Waiting::new(xid, request, cx.now.mono);
+                if for_leader && !c.syncing {
+                    waiting.sent = true;
+                    c.syncing = matches!(waiting.request, Request::Sync { .. });
+                    let request = waiting.request.clone();
+                    let auth = c.auth.clone();
+                    c.waiting.push_back(waiting);
+                    self.submit(conn, Forwarded { session, cxid: xid, request, auth });
+                } else {
+                    c.waiting.push_back(waiting);
                 }
                 self.answer_waiting(conn, cx);
             }
         }
     }
 
-    /// Sends a write or a sync on its way, in the order of arrival.
-    fn submit(&mut self, conn: ConnId, session: SessionId, xid: Xid, request: Request) {
-        let Some(c) = self.conns.get(&conn) else { return };
-        let closes = matches!(request, Request::CloseSession);
-        let is_sync = matches!(request, Request::Sync { .. });
-        let forwarded = Forwarded { session, cxid: xid, request, auth: c.auth.clone() };
-        if is_sync {
-            self.submissions.push_back(Submission::Sync { conn, request: forwarded });
-        } else {
-            let flight = InFlight { cxid: xid, conn, closes };
-            self.in_flight.entry(session).or_default().push_back(flight);
-            self.submissions.push_back(Submission::Write(forwarded));
+    /// Sends on its way what waited for the session or for a sync, in the order of arrival.
+    fn submit_waiting(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Phase::Open { session, .. } = c.phase else { return };
+        let mut ready = Vec::new();
+        for w in c.waiting.iter_mut().filter(|w| !w.sent && needs_leader(&w.request)) {
+            w.sent = true;
+            let (cxid, request) = (w.xid, w.request.clone());
+            ready.push(Forwarded { session, cxid, request, auth: c.auth.clone() });
+            c.syncing = matches!(w.request, Request::Sync { .. });
+            if c.syncing {
+                break;
+            }
         }
+        for forwarded in ready {
+            self.submit(conn, forwarded);
+        }
+    }
+
+    fn submit(&mut self, conn: ConnId, request: Forwarded) {
+        if let Request::Sync { .. } = request.request {
+            self.submissions.push_back(Submission::Sync { conn, request });
+            return;
+        }
+        let closes = matches!(request.request, Request::CloseSession);
+        let flight = InFlight { cxid: request.cxid, conn, closes };
+        self.in_flight.entry(request.session).or_default().push_back(flight);
+        self.submissions.push_back(Submission::Write(request));
     }
 
     /// Answers reads from the front of a connection's queue, up to its next write.
@@ -391,10 +420,22 @@ impl Order {
     fn answer_read(&mut self, conn: ConnId, waiting: &Waiting, cx: &mut Cx) {
         let Some(c) = self.conns.get(&conn) else { return };
         if let Request::SetWatches(set) = &waiting.request {
-            for event in self.watches.set_watches(conn, set, &cx.database.tree) {
+            for event in
+                self.watches.set_watches_with(conn, set, &cx.database.tree, cx.config.mutant)
+            {
                 self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
             }
             return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
+        }
+        if let Request::Auth { scheme, auth } = &waiting.request {
+            let result = ops::authenticate(scheme, auth, &c.ip).map(|_| Response::Empty);
+            let refused = result.is_err();
+            self.answer(conn, waiting, result, Zxid::ZERO, cx);
+            if refused {
+                let why = "authentication failed".into();
+                self.close(conn, CloseReason::Misbehaved(why), cx);
+            }
+            return;
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
@@ -424,10 +465,12 @@ impl Order {
     /// The oldest sync of this connection is through. It is answered in its turn.
     pub(crate) fn on_synced(&mut self, conn: ConnId, cx: &mut Cx) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        let is_open = |w: &&mut Waiting| matches!(w.request, Request::Sync { .. }) && !w.synced;
-        if let Some(sync) = c.waiting.iter_mut().find(is_open) {
+        let is_this = |w: &&mut Waiting| w.sent && matches!(w.request, Request::Sync { .. });
+        if let Some(sync) = c.waiting.iter_mut().find(is_this) {
             sync.synced = true;
+            c.syncing = false;
             self.answer_waiting(conn, cx);
+            self.submit_waiting(conn);
         }
     }
 

@@ -36,6 +36,7 @@ impl SessionIds {
         }
         Self::new(config.my_id, wall)
     }
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
     pub fn next(&mut self) -> SessionId {
         let id = self.next;
         self.next = successor(id);

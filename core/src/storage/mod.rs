@@ -37,6 +37,7 @@ pub use stream::{StreamDecoder, StreamEncoder};
 
 use append::{Batch, Tail};
 use epoch_file::EpochFile;
+use listing::Listing;
 use overlay::Overlay;
 
 /// The two `version-2` directories; they may be the same one.
@@ -136,15 +137,23 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Reads what a disk holds. The operations, possibly none, are to be performed before anything
-    /// else (a torn end cut off, leftovers removed, missing epoch files written).
+    /// Reads what a disk holds. The operations are to be performed before anything else: a torn end
+    /// cut off, leftovers removed, missing epoch files written, and all that was read made durable.
     pub fn open(
         config: StorageConfig,
         disk: &dyn Directory,
     ) -> Result<(Self, Recovered, Vec<DiskOp>), RecoverError> {
         let mut storage = Self { config, last: Zxid::ZERO, tail: None, repairs: Vec::new() };
         let recovered = storage.recover(disk)?;
-        let repairs = core::mem::take(&mut storage.repairs);
+        // Only now: later on, a snapshot in the making is somebody's work.
+        let listing = Listing::read(disk)?;
+        let mut repairs: Vec<_> = listing.temporary.into_iter().map(DiskOp::Remove).collect();
+        repairs.append(&mut storage.repairs);
+        // What a killed process wrote last may be in the cache only, and is about to be voted for.
+        let kept = listing.logs.iter().rev().map(|log| log.name());
+        let newest = kept.into_iter().find(|log| !repairs.contains(&DiskOp::Remove(log.clone())));
+        repairs.extend(newest.map(DiskOp::Sync));
+        repairs.extend([DiskOp::SyncDir(Dir::Log), DiskOp::SyncDir(Dir::Data)]);
         Ok((storage, recovered, repairs))
     }
 

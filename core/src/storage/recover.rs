@@ -11,7 +11,7 @@ use super::history::History;
 use super::listing::{Listing, LogFile, SnapshotFile};
 use super::snapshot::{self, Loaded, SnapshotError, SnapshotWriter};
 use super::stream::dangling_acl;
-use super::{Dir, Directory, DiskOp, RecoverError, StorageConfig};
+use super::{Directory, DiskOp, RecoverError, StorageConfig};
 use crate::ids::Zxid;
 use crate::mutant::Mutant;
 use crate::server::Recovered;
@@ -32,10 +32,7 @@ pub(crate) fn recover(
     disk: &dyn Directory,
 ) -> Result<Findings, RecoverError> {
     let listing = Listing::read(disk)?;
-    let mut repairs: Vec<_> = listing.temporary.iter().cloned().map(DiskOp::Remove).collect();
-    if !repairs.is_empty() {
-        repairs.push(DiskOp::SyncDir(Dir::Data));
-    }
+    let mut repairs = Vec::new();
     let (state, garbage) = if listing.snapshots.is_empty() {
         // Departs: `snapshot.trust.empty` is not offered. A log without the snapshot below it is
         // not a history unless it begins with the first transaction, and then there is a snapshot.

@@ -201,9 +201,7 @@ pub(crate) fn read(
     let zxid = read_sections(&mut content)?;
     let (mut database, dangling) = body.take();
     database.last_processed = file.zxid;
-    // A new leader's epoch:0 is no transaction; nothing is lacking below it.
-    let newest =
-        zxid.filter(|zxid| zxid.counter() != 0).map_or(file.zxid, |zxid| zxid.max(file.zxid));
+    let newest = zxid.map_or(file.zxid, |zxid| zxid.max(file.zxid));
     Ok(Loaded { database, newest, dangling })
 }
 
@@ -225,12 +223,13 @@ fn read_sections(content: &mut Content<'_>) -> Result<Option<Zxid>, SnapshotErro
         let section = content.take(DIGEST_BYTES)?;
         let zxid = Zxid::from_wire(be_i64(&section[..8]));
         content.seal()?;
-        // All zero if the writer computes none.
         newest = Some(zxid);
     }
     if matches!(left, ZXID | BOTH) {
         let section = content.take(ZXID_BYTES)?;
-        newest = newest.max(Some(Zxid::from_wire(be_i64(&section))));
+        let zxid = Zxid::from_wire(be_i64(&section));
+        // A new leader is at epoch:0, which is no transaction: the log cannot lack it.
+        newest = newest.max(Some(zxid).filter(|zxid| zxid.counter() != 0));
         content.seal()?;
     }
     Ok(newest)

@@ -147,10 +147,7 @@ impl Step<'_> {
     // ZK: DataTree.createNode (3.9)
     fn create(&mut self, creation: Creation<'_>) -> Result {
         let Creation { path, data, acl, owner, parent_cversion } = creation;
-        let (parent_path, name) = path::split(path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
-        if name.is_empty() {
-            return Err(ErrorCode::BAD_ARGUMENTS);
-        }
+        let (parent_path, name) = split(path)?;
         // Departs: upstream cannot apply a time to live out of range, nor ever start again on a log
         // that has one.
         let ephemeral_owner = owner.to_stored().ok_or(ErrorCode::BAD_ARGUMENTS)?;
@@ -192,7 +189,7 @@ impl Step<'_> {
 
     // ZK: DataTree.deleteNode (3.9)
     fn delete(&mut self, path: &str) -> Result {
-        let (parent_path, name) = path::split(path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
+        let (parent_path, name) = split(path)?;
         let parent = self.tree.find(parent_path).ok_or(ErrorCode::NO_NODE)?;
         // Also when the node is gone already: a fuzzy snapshot may have the parent without it.
         let zxid = self.zxid;
@@ -255,4 +252,9 @@ impl Step<'_> {
     fn planted(&self, mutant: Mutant) -> bool {
         cfg!(feature = "mutants") && self.mutant == Some(mutant)
     }
+}
+
+/// No server has a znode without a name to create or delete.
+fn split(path: &str) -> Result<(&str, &str)> {
+    path::split(path).filter(|(_, name)| !name.is_empty()).ok_or(ErrorCode::BAD_ARGUMENTS)
 }

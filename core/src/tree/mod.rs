@@ -163,4 +163,8 @@ impl Tree {
 }
 
 #[cfg(test)]
+mod apply_tests;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod sample_tests;

@@ -13,9 +13,11 @@ const LEAF_MAX: usize = 64;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Names<V> {
     /// In order, none of them empty.
-    leaves: Vec<Arc<Vec<(Arc<str>, V)>>>,
+    leaves: Vec<Arc<Leaf<V>>>,
     len: usize,
 }
+
+type Leaf<V> = Vec<(Arc<str>, V)>;
 
 /// Where an entry is, or would be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,10 +49,8 @@ impl<V: Clone> Names<V> {
             Err(place) => {
                 self.len += 1;
                 if self.leaves.is_empty() {
-                    // Most znodes have few children, and most of them one.
-                    let mut leaf = Vec::with_capacity(1);
-                    leaf.push((name, value));
-                    self.leaves.push(Arc::new(leaf));
+                    // Room for one: most znodes have few children, and most of them one.
+                    self.leaves.push(Arc::new([(name, value)].into()));
                     return;
                 }
                 let leaf = Arc::make_mut(&mut self.leaves[place.leaf]);

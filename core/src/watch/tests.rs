@@ -36,23 +36,24 @@ fn fired(watches: &mut WatchTable, change: Change) -> Vec<String> {
 #[test]
 fn each_change_fires_its_row() {
     use WatchKind::*;
-    let none: [&str; 0] = [];
-    let table: [(&[(ConnId, WatchKind, &str)], Change, &[&str]); 8] = [
+    const NONE: [&str; 0] = [];
+    type Row = (&'static [(ConnId, WatchKind, &'static str)], Change, &'static [&'static str]);
+    let table: [Row; 8] = [
         (&[(A, Data, "/p")], created("/p"), &["1 NodeCreated /p"]),
         (
             &[(B, Child, "/"), (B, Data, "/p"), (A, Child, "/")],
             created("/p"),
             &["2 NodeCreated /p", "1 NodeChildrenChanged /", "2 NodeChildrenChanged /"],
         ),
-        (&[(A, Child, "/p"), (A, Data, "/")], created("/p"), &none),
+        (&[(A, Child, "/p"), (A, Data, "/")], created("/p"), &NONE),
         (
             &[(A, Data, "/q/p"), (A, Child, "/q/p"), (B, Child, "/q/p"), (A, Child, "/q")],
             deleted("/q/p"),
             &["1 NodeDeleted /q/p", "2 NodeDeleted /q/p", "1 NodeChildrenChanged /q"],
         ),
         (&[(A, Data, "/p"), (B, Child, "/p")], changed("/p"), &["1 NodeDataChanged /p"]),
-        (&[(A, Child, "/")], changed("/p"), &none),
-        (&[(A, Child, "/")], deleted("/p/q"), &none),
+        (&[(A, Child, "/")], changed("/p"), &NONE),
+        (&[(A, Child, "/")], deleted("/p/q"), &NONE),
         (&[(A, Data, "/"), (A, Data, "/")], changed("/"), &["1 NodeDataChanged /"]),
     ];
     for (registered, change, expected) in table {
@@ -63,7 +64,7 @@ fn each_change_fires_its_row() {
         let before = watches.count();
         let events = fired(&mut watches, change.clone());
         assert_eq!(events, expected, "{change:?} with {registered:?}");
-        assert_eq!(fired(&mut watches, change), none, "fired once");
+        assert_eq!(fired(&mut watches, change), NONE, "fired once");
         // The child watch that was skipped is consumed too.
         let skipped = usize::from(registered.contains(&(A, Child, "/q/p")));
         assert_eq!(watches.count(), before - events.len() - skipped);

@@ -132,13 +132,15 @@ impl Broadcast {
                 self.expiry.touch(session, millis(*timeout_ms), cx.now.mono);
             }
             Request::CloseSession => {}
-            _ => {
+            // Only a living session has an owner.
+            _ if self.pending.session_open(&cx.database, session) => {
                 // ZK: SessionTrackerImpl.checkSession (3.9)
                 let owner = *self.owners.entry(session).or_insert(origin);
                 if owner != origin {
                     return self.pending.refuse(ErrorCode::SESSION_MOVED);
                 }
             }
+            _ => {}
         }
         let caller = Caller { session, auth: &request.auth };
         let (database, config) = (&cx.database, &cx.config);

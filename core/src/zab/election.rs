@@ -270,7 +270,7 @@ impl Election {
         self.count(cx)
     }
 
-    fn notification(&self, cx: &Cx) -> Notification {
+    pub(crate) fn notification(&self, cx: &Cx) -> Notification {
         notification(&cx.config.ensemble, self.proposal, self.round, PeerState::Looking)
     }
 }

@@ -231,17 +231,20 @@ impl Cluster {
     }
 
     pub(crate) fn leader(&self) -> Option<ServerId> {
-        let mut leaders = self.servers.iter().filter(|(_, s)| {
-            s.is_serving() && (s.mode() == "leader" || s.mode() == "standalone")
-        });
+        let mut leaders = self
+            .servers
+            .iter()
+            .filter(|(_, s)| s.is_serving() && (s.mode() == "leader" || s.mode() == "standalone"));
         leaders.next().map(|(id, _)| *id)
     }
 
     /// A client connects and opens a session.
     pub(crate) fn connect(&mut self, server: i64, conn: u64) -> SessionId {
         let at = ServerId(server);
-        self.events
-            .push_back((at, Event::ConnOpen { conn: ConnId(conn), ip: "10.0.0.1".into(), port: 9 }));
+        self.events.push_back((
+            at,
+            Event::ConnOpen { conn: ConnId(conn), ip: "10.0.0.1".into(), port: 9 },
+        ));
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,

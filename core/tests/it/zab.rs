@@ -100,8 +100,12 @@ fn what_only_the_old_leader_logged_is_truncated() {
     c.start(ServerId(3));
     c.run_ms(1000);
     let trunc = Zxid::new(Epoch(1), 2);
-    assert!(c.packets.iter().any(|(_, to, p)| to.0 == 3
-        && *p == zebu_core::proto::QuorumPacket::Trunc { zxid: trunc }));
+    assert!(
+        c.packets
+            .iter()
+            .any(|(_, to, p)| to.0 == 3
+                && *p == zebu_core::proto::QuorumPacket::Trunc { zxid: trunc })
+    );
     let old = c.servers[&ServerId(3)].database();
     assert!(old.tree.get("/orphan").is_none());
     assert!(old.tree.get("/kept").is_some());

@@ -10,6 +10,8 @@ use super::File;
 /// its commit: whatever core links decides whether it can reach a clock.
 const CORE_MAY_USE: &[&str] = &[
     "bytes",
+    "cfg-if",
+    "crc32fast",
     "hashbrown",
     "proc-macro2",
     "quote",

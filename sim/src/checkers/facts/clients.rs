@@ -1,0 +1,226 @@
+//! Clients: their connections, what each waits for, and which reply answers what.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use zebu_core::ids::{ServerId, Xid};
+use zebu_core::proto::{
+    ClientMessage, ClientRequest, ConnectRequest, ConnectResponse, ErrorCode, Request, Response,
+};
+
+use super::Facts;
+use crate::history::{ClientId, SimTime};
+use crate::model::judge::Caller;
+
+#[derive(Debug, Default)]
+pub struct ClientFacts {
+    pub conn: Option<Conn>,
+    /// Counts its connections.
+    pub connects: u64,
+    /// It once sent an auth packet.
+    authenticated: bool,
+}
+
+/// The connection that a client has now.
+#[derive(Debug)]
+pub struct Conn {
+    pub server: ServerId,
+    pub number: u64,
+    pub asked: ConnectRequest,
+    pub granted: Option<ConnectResponse>,
+    /// Requests that wait for a reply, oldest first.
+    pub pending: VecDeque<Pending>,
+    /// Write requests sent so far on this connection.
+    pub since: SimTime,
+}
+
+impl Conn {
+    /// The session, once the server has agreed to it.
+    pub fn session(&self) -> Option<u64> {
+        self.granted.as_ref().map(|granted| granted.session.0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub xid: Xid,
+    pub request: Rc<Request>,
+    pub sent_at: SimTime,
+    /// When it was sent: the newest write that anybody had the answer to; the newest that succeeded.
+    pub answered_upto: u64,
+    pub succeeded_upto: u64,
+}
+
+/// A write of a client, from sending to its transaction and its reply.
+#[derive(Debug)]
+pub struct Write {
+    pub client: ClientId,
+    pub request: Rc<Request>,
+    pub caller: Caller,
+    /// Its place among the writes of its session.
+    pub order: u64,
+    pub answered_upto: u64,
+    pub txn: Option<u64>,
+    /// The reply that is due, once its place in the order is known.
+    pub expected: Option<Result<Response, ErrorCode>>,
+    pub judged: bool,
+    /// The refusal that the client got.
+    pub refused: Option<ErrorCode>,
+}
+
+/// A reply and what it answers.
+#[derive(Debug)]
+pub struct Answered {
+    pub client: ClientId,
+    /// `None` when nothing was waiting.
+    pub pending: Option<Pending>,
+    /// Whether it carries the xid that was due.
+    pub in_turn: bool,
+}
+
+pub fn is_write(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Create(_)
+            | Request::Create2(_)
+            | Request::CreateContainer(_)
+            | Request::CreateTtl(_)
+            | Request::Delete { .. }
+            | Request::SetData { .. }
+            | Request::SetAcl { .. }
+            | Request::Multi(_)
+            | Request::CloseSession
+    )
+}
+
+impl Facts {
+    pub fn conn(&self, client: ClientId) -> Option<&Conn> {
+        self.clients.get(&client)?.conn.as_ref()
+    }
+
+    /// On whose behalf a client asks now.
+    pub fn caller(&self, client: ClientId) -> Caller {
+        let known = self.clients.get(&client);
+        let session = known.and_then(|known| known.conn.as_ref()?.session());
+        let authenticated = known.is_some_and(|known| known.authenticated);
+        Caller { session: session.unwrap_or(0), authenticated }
+    }
+
+    /// True when this ended an older connection of the client.
+    pub(super) fn on_sent(
+        &mut self,
+        client: ClientId,
+        server: ServerId,
+        request: &ClientRequest,
+    ) -> bool {
+        let known = self.clients.entry(client).or_default();
+        match request {
+            ClientRequest::Connect(asked) => {
+                known.connects += 1;
+                let conn = Conn {
+                    server,
+                    number: known.connects,
+                    asked: asked.clone(),
+                    granted: None,
+                    pending: VecDeque::new(),
+                    since: self.now,
+                };
+                known.conn.replace(conn).is_some()
+            }
+            ClientRequest::Request { xid, request } => {
+                known.authenticated |= matches!(request, Request::Auth { .. });
+                let Some(conn) = &mut known.conn else { return false };
+                let pending = Pending {
+                    xid: *xid,
+                    request: Rc::new(request.clone()),
+                    sent_at: self.now,
+                    answered_upto: self.answered_upto,
+                    succeeded_upto: self.succeeded_upto,
+                };
+                conn.pending.push_back(pending);
+                if let Some(session) = conn.session() {
+                    self.enter_write(client, session);
+                }
+                false
+            }
+            ClientRequest::FourLetterWord(_) => false,
+        }
+    }
+
+    /// The newest request of `client` is, if it is a write, one of `session`.
+    fn enter_write(&mut self, client: ClientId, session: u64) {
+        let Some(known) = self.clients.get(&client) else { return };
+        let authenticated = known.authenticated;
+        let Some(pending) = known.conn.as_ref().and_then(|conn| conn.pending.back()) else {
+            return;
+        };
+        let pending = pending.clone();
+        self.write_sent(client, session, authenticated, &pending);
+    }
+
+    fn write_sent(&mut self, client: ClientId, session: u64, authenticated: bool, of: &Pending) {
+        if !is_write(&of.request) {
+            return;
+        }
+        self.writes_sent += 1;
+        let write = Write {
+            client,
+            request: Rc::clone(&of.request),
+            caller: Caller { session, authenticated },
+            order: self.writes_sent,
+            answered_upto: of.answered_upto,
+            txn: None,
+            expected: None,
+            judged: false,
+            refused: None,
+        };
+        self.writes.insert((session, of.xid.0), write);
+    }
+
+    pub(super) fn on_received(&mut self, client: ClientId, message: &ClientMessage) {
+        match message {
+            ClientMessage::Connected(granted) => {
+                let Some(known) = self.clients.get_mut(&client) else { return };
+                let authenticated = known.authenticated;
+                let Some(conn) = &mut known.conn else { return };
+                conn.granted = Some(granted.clone());
+                // Sent before the session was known.
+                let early: Vec<Pending> = conn.pending.iter().cloned().collect();
+                for pending in early {
+                    self.write_sent(client, granted.session.0, authenticated, &pending);
+                }
+            }
+            ClientMessage::Reply { xid, zxid, result } => {
+                let answered = self.pair(client, *xid);
+                if let Some(pending) = answered.pending.as_ref().filter(|p| is_write(&p.request)) {
+                    let zxid = u64::try_from(*zxid).unwrap_or(0);
+                    let session = self.conn(client).and_then(Conn::session).unwrap_or(0);
+                    let write = self.writes.get_mut(&(session, pending.xid.0));
+                    if let (Some(write), Err(code)) = (write, result) {
+                        write.refused = Some(*code);
+                    }
+                    self.answered_upto = self.answered_upto.max(zxid);
+                    if result.is_ok() {
+                        self.succeeded_upto = self.succeeded_upto.max(zxid);
+                    }
+                }
+                self.news.answered = Some(answered);
+            }
+            ClientMessage::Event { .. } | ClientMessage::Text(_) => {}
+        }
+    }
+
+    /// Takes the request that a reply with `xid` answers. Auth may overtake, nothing else.
+    fn pair(&mut self, client: ClientId, xid: Xid) -> Answered {
+        let conn = self.clients.get_mut(&client).and_then(|known| known.conn.as_mut());
+        let Some(conn) = conn else { return Answered { client, pending: None, in_turn: true } };
+        if xid == Xid::AUTH {
+            let at = conn.pending.iter().position(|pending| pending.xid == xid);
+            let pending = at.and_then(|at| conn.pending.remove(at));
+            return Answered { client, pending, in_turn: true };
+        }
+        let pending = conn.pending.pop_front();
+        let in_turn = pending.as_ref().is_some_and(|pending| pending.xid == xid);
+        Answered { client, pending, in_turn }
+    }
+}

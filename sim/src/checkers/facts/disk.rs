@@ -1,0 +1,478 @@
+//! One server's files, followed operation by operation: which log records it holds, which of them
+//! would survive a power loss, and the same of its epoch files and snapshots.
+//!
+//! "Would survive" is the worst case: a file's bytes count from its sync on, a name from the sync of
+//! its directory on, and what was cut, removed or emptied counts as gone at once.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use zebu_core::ids::Zxid;
+use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
+
+use crate::model::payload::{self, LOG_HEADER};
+
+/// What a file is, by its name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Name {
+    Log(u64),
+    Snapshot(u64),
+    AcceptedEpoch,
+    CurrentEpoch,
+    Other(FileName),
+}
+
+impl Name {
+    fn of(file: &FileName) -> Self {
+        let name = file.name.as_str();
+        let known = match file.dir {
+            Dir::Log => payload::zxid_in_name(name, "log").map(Self::Log),
+            Dir::Data if name == "acceptedEpoch" => Some(Self::AcceptedEpoch),
+            Dir::Data if name == "currentEpoch" => Some(Self::CurrentEpoch),
+            Dir::Data => payload::zxid_in_name(name, "snapshot").map(Self::Snapshot),
+        };
+        known.unwrap_or_else(|| Self::Other(file.clone()))
+    }
+    fn dir(&self) -> Dir {
+        match self {
+            Self::Log(_) => Dir::Log,
+            Self::Snapshot(_) | Self::AcceptedEpoch | Self::CurrentEpoch => Dir::Data,
+            Self::Other(file) => file.dir,
+        }
+    }
+}
+
+/// A record: where it ends in its file, and what it is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    end: usize,
+    zxid: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    /// Nothing is kept of snapshots: they are large, and their bytes are not judged here.
+    content: Vec<u8>,
+    is_snapshot: bool,
+    /// Whole records, one right behind the other from the header on.
+    chain: Vec<Place>,
+    /// How many of them a power loss would leave.
+    safe: usize,
+    /// All of the content as of the last sync, of small files.
+    safe_small: Vec<u8>,
+    /// Everything written is synced.
+    clean: bool,
+    /// A write or sync of it failed: no later sync makes up for that.
+    failed: bool,
+    /// Records were cut off, and a power loss may bring them back.
+    cut_unsynced: bool,
+}
+
+const SMALL: usize = 64;
+
+impl File {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.clean = false;
+        if self.is_snapshot {
+            return;
+        }
+        let end = offset + bytes.len();
+        if self.content.len() < end {
+            self.content.resize(end, 0);
+        }
+        self.content[offset..end].copy_from_slice(bytes);
+        self.cut(offset);
+    }
+    /// Records that reach beyond `len` are no longer what they were.
+    fn cut(&mut self, len: usize) {
+        while self.chain.last().is_some_and(|place| place.end > len) {
+            self.chain.pop();
+        }
+        self.safe = self.safe.min(self.chain.len());
+    }
+    fn parse(&mut self, found: &mut Vec<Logged>) {
+        let mut at = self.chain.last().map_or(LOG_HEADER, |place| place.end);
+        while let Some(record) = self.content.get(at..).and_then(payload::record) {
+            at += record.len;
+            let Some(zxid) = payload::zxid_of(record.payload) else { break };
+            self.chain.push(Place { end: at, zxid });
+            let payload = Bytes::copy_from_slice(record.payload);
+            found.push(Logged { zxid, before: 0, payload });
+        }
+    }
+    fn sync(&mut self) {
+        if self.failed {
+            return;
+        }
+        self.clean = true;
+        self.cut_unsynced = false;
+        self.safe = self.chain.len();
+        if self.content.len() <= SMALL {
+            self.safe_small.clone_from(&self.content);
+        }
+    }
+    fn number(bytes: &[u8]) -> Option<u32> {
+        std::str::from_utf8(bytes).ok()?.lines().next()?.trim().parse().ok()
+    }
+}
+
+/// A record that appeared in a log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub zxid: u64,
+    /// What the history on this disk ended with before.
+    pub before: u64,
+    pub payload: Bytes,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DiskFacts {
+    files: BTreeMap<u32, File>,
+    names: BTreeMap<Name, u32>,
+    safe_names: BTreeMap<Name, u32>,
+    next_file: u32,
+    last: u64,
+    durable: u64,
+    accepted: Option<u32>,
+    current: Option<u32>,
+    safe_accepted: Option<u32>,
+    safe_current: Option<u32>,
+    /// Logs or snapshots were removed, and a power loss may bring them back.
+    removed_unsynced: bool,
+    /// The newest record that was written where a recovery would not look for it.
+    stray: Option<u64>,
+}
+
+impl DiskFacts {
+    /// The last zxid that a restart without power loss would find.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+    /// The last zxid that a restart after a power loss would find.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+    /// acceptedEpoch and currentEpoch as the files say now.
+    pub fn epochs(&self) -> (Option<u32>, Option<u32>) {
+        (self.accepted, self.current)
+    }
+    /// What a power loss would leave of them.
+    pub fn safe_epochs(&self) -> (Option<u32>, Option<u32>) {
+        (self.safe_accepted, self.safe_current)
+    }
+    /// Whether a power loss could bring back something that was cut off or removed.
+    pub fn may_come_back(&self) -> bool {
+        let names = || self.logs(&self.names);
+        self.removed_unsynced || names().any(|(_, file)| file.cut_unsynced)
+    }
+    /// A record that the last operation wrote behind a gap, where no recovery would look for it.
+    pub fn stray(&self) -> Option<u64> {
+        self.stray
+    }
+    /// The last zxid of the history here that is smaller than `bound`.
+    pub fn last_below(&self, bound: u64) -> u64 {
+        let logs = self.logs(&self.names).map(|(_, file)| file);
+        let logged = logs
+            .filter_map(|file| {
+                let below = file.chain.partition_point(|place| place.zxid < bound);
+                Some(file.chain.get(below.checked_sub(1)?)?.zxid)
+            })
+            .max();
+        let snapshot = self.snapshots(&self.names).filter(|z| *z < bound).max();
+        logged.max(snapshot).unwrap_or(0)
+    }
+    /// All zxids in the log, in the order of the files.
+    pub fn zxids(&self) -> impl Iterator<Item = u64> {
+        self.logs(&self.names).flat_map(|(_, file)| file.chain.iter().map(|place| place.zxid))
+    }
+    /// The newest snapshot that is there at all.
+    pub fn newest_snapshot(&self) -> u64 {
+        self.snapshots(&self.names).max().unwrap_or(0)
+    }
+
+    /// An operation was performed, or refused; the records it added.
+    pub fn observe(&mut self, op: &DiskOp, done: bool) -> Vec<Logged> {
+        let mut found = Vec::new();
+        self.stray = None;
+        if !done {
+            if let DiskOp::Write { file, .. } | DiskOp::Sync(file) = op {
+                if let Some(file) = self.file(file) {
+                    file.failed = true;
+                }
+            }
+            return found;
+        }
+        match op {
+            DiskOp::Create(name) => self.create(name),
+            DiskOp::Write { file: name, offset, bytes } => {
+                let before = self.last;
+                let is_log = matches!(Name::of(name), Name::Log(_));
+                let Some(file) = self.file(name) else { return found };
+                file.write(*offset as usize, bytes);
+                if is_log {
+                    file.parse(&mut found);
+                    let written = payload::record(bytes);
+                    if let (true, Some(record)) = (found.is_empty(), written) {
+                        self.stray = payload::zxid_of(record.payload);
+                    }
+                }
+                link(&mut found, before);
+            }
+            DiskOp::SetLen { file: name, len } => {
+                if let Some(file) = self.file(name) {
+                    file.clean = false;
+                    let records = file.chain.len();
+                    file.cut(*len as usize);
+                    file.cut_unsynced |= file.chain.len() < records;
+                    file.content.truncate(*len as usize);
+                }
+            }
+            DiskOp::Sync(name) => {
+                if let Some(file) = self.file(name) {
+                    file.sync();
+                }
+            }
+            DiskOp::Rename { from, to } => {
+                if let Some(id) = self.names.remove(&Name::of(from)) {
+                    self.names.insert(Name::of(to), id);
+                }
+            }
+            DiskOp::Remove(name) => {
+                let name = Name::of(name);
+                self.names.remove(&name);
+                let was_safe = self.safe_names.remove(&name).is_some();
+                if let Name::Log(_) | Name::Snapshot(_) = name {
+                    self.removed_unsynced |= was_safe;
+                }
+            }
+            DiskOp::SyncDir(dir) => {
+                // Removals of both kinds are followed by both syncs, in any order, or by one only;
+                // the last one settles them.
+                self.removed_unsynced = false;
+                self.safe_names.retain(|name, _| name.dir() != *dir);
+                let here = self.names.iter().filter(|(name, _)| name.dir() == *dir);
+                self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));
+                let named =
+                    |id: &u32| self.names.values().chain(self.safe_names.values()).any(|n| n == id);
+                let gone: Vec<u32> = self.files.keys().copied().filter(|id| !named(id)).collect();
+                for id in gone {
+                    self.files.remove(&id);
+                }
+            }
+        }
+        self.recount();
+        found
+    }
+
+    /// Everything anew, as a process that starts sees it. After a power loss what is there is safe.
+    pub fn rescan(&mut self, disk: &dyn Directory, power_was_lost: bool) {
+        let before = std::mem::take(self);
+        for dir in [Dir::Data, Dir::Log] {
+            for (name, len) in disk.list(dir).unwrap_or_default() {
+                let file_name = FileName { dir, name };
+                self.create(&file_name);
+                let name = Name::of(&file_name);
+                let known = before.names.get(&name);
+                let safe_name =
+                    power_was_lost || (known.is_some() && before.safe_names.get(&name) == known);
+                let old = known.and_then(|id| before.files.get(id));
+                let id = self.names[&name];
+                let file = self.files.get_mut(&id).expect("just made");
+                if !file.is_snapshot {
+                    file.content = vec![0; len as usize];
+                    let read = disk.read(&file_name, 0, &mut file.content).unwrap_or(0);
+                    file.content.truncate(read);
+                }
+                if let Name::Log(_) = name {
+                    file.parse(&mut Vec::new());
+                }
+                if power_was_lost {
+                    file.sync();
+                } else if let Some(old) = old {
+                    file.safe = old.safe.min(file.chain.len());
+                    file.clean = old.clean;
+                    file.failed = old.failed;
+                    file.safe_small.clone_from(&old.safe_small);
+                }
+                if safe_name {
+                    self.safe_names.insert(name, id);
+                }
+            }
+        }
+        self.recount();
+    }
+
+    fn create(&mut self, file_name: &FileName) {
+        let name = Name::of(file_name);
+        let is_snapshot = file_name.name.contains("snapshot");
+        if let Some(file) = self.names.get(&name).and_then(|id| self.files.get_mut(id)) {
+            // Emptied in place: what was safe in it may be gone, too.
+            *file = File { is_snapshot, ..File::default() };
+            return;
+        }
+        let id = self.next_file;
+        self.next_file += 1;
+        self.files.insert(id, File { is_snapshot, ..File::default() });
+        self.names.insert(name, id);
+    }
+
+    fn file(&mut self, name: &FileName) -> Option<&mut File> {
+        self.files.get_mut(self.names.get(&Name::of(name))?)
+    }
+    fn logs<'a>(&'a self, names: &'a BTreeMap<Name, u32>) -> impl Iterator<Item = (u64, &'a File)> {
+        names.range(Name::Log(0)..=Name::Log(u64::MAX)).filter_map(|(name, id)| match name {
+            Name::Log(zxid) => Some((*zxid, self.files.get(id)?)),
+            _ => None,
+        })
+    }
+    fn snapshots<'a>(&self, names: &'a BTreeMap<Name, u32>) -> impl Iterator<Item = u64> + 'a {
+        names.range(Name::Snapshot(0)..=Name::Snapshot(u64::MAX)).map(|(name, _)| match name {
+            Name::Snapshot(zxid) => *zxid,
+            _ => 0,
+        })
+    }
+
+    fn recount(&mut self) {
+        let logged = self.logs(&self.names).filter_map(|(_, file)| Some(file.chain.last()?.zxid));
+        self.last = logged.last().unwrap_or(0).max(self.newest_snapshot());
+        self.durable = self.count_durable();
+        let small = |names: &BTreeMap<Name, u32>, name: Name, safe: bool| {
+            let file = self.files.get(names.get(&name)?)?;
+            File::number(if safe { &file.safe_small } else { &file.content })
+        };
+        self.accepted = small(&self.names, Name::AcceptedEpoch, false);
+        self.current = small(&self.names, Name::CurrentEpoch, false);
+        self.safe_accepted = small(&self.safe_names, Name::AcceptedEpoch, true);
+        self.safe_current = small(&self.safe_names, Name::CurrentEpoch, true);
+    }
+
+    /// From the newest safe snapshot on, as far as safe records follow each other.
+    fn count_durable(&self) -> u64 {
+        let snapshots = self.safe_names.iter().filter_map(|(name, id)| match name {
+            Name::Snapshot(zxid) if self.files.get(id)?.clean => Some(*zxid),
+            _ => None,
+        });
+        let mut upto = snapshots.max().unwrap_or(0);
+        for (_, file) in self.logs(&self.safe_names) {
+            let safe = &file.chain[..file.safe];
+            let behind = safe.partition_point(|place| place.zxid <= upto);
+            if let Some(first) = safe.get(behind) {
+                if !Zxid(first.zxid).follows(Zxid(upto)) {
+                    break;
+                }
+                upto = safe.last().map_or(upto, |place| place.zxid);
+            }
+            if file.safe < file.chain.len() {
+                break;
+            }
+        }
+        upto
+    }
+}
+
+/// Each record follows the one found before it, the first one what was there.
+fn link(found: &mut [Logged], mut before: u64) {
+    for logged in found {
+        logged.before = before;
+        before = logged.zxid;
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::model::payload::write;
+    use crate::model::tests::{create, txn};
+
+    pub fn log(name: &str) -> FileName {
+        FileName { dir: Dir::Log, name: name.into() }
+    }
+    pub fn data(name: &str) -> FileName {
+        FileName { dir: Dir::Data, name: name.into() }
+    }
+    /// A log file's header and the records of `zxids`.
+    pub fn records(zxids: &[u64], with_header: bool) -> Bytes {
+        let mut bytes = if with_header { vec![0; LOG_HEADER] } else { vec![] };
+        for zxid in zxids {
+            bytes.extend(write::record(&write::txn(&txn(*zxid, 5, 1, create("/a", 1, false)))));
+        }
+        bytes.into()
+    }
+    fn run(disk: &mut DiskFacts, ops: &[DiskOp]) -> Vec<u64> {
+        ops.iter().flat_map(|op| disk.observe(op, true)).map(|logged| logged.zxid).collect()
+    }
+
+    #[test]
+    fn a_record_counts_when_file_and_name_are_synced() {
+        let mut disk = DiskFacts::default();
+        let found = run(
+            &mut disk,
+            &[
+                DiskOp::Create(log("log.1")),
+                DiskOp::Write { file: log("log.1"), offset: 0, bytes: records(&[1, 2], true) },
+            ],
+        );
+        assert_eq!(found, [1, 2]);
+        assert_eq!((disk.last(), disk.durable()), (2, 0));
+        run(&mut disk, &[DiskOp::Sync(log("log.1"))]);
+        assert_eq!(disk.durable(), 0, "the name may be lost");
+        run(&mut disk, &[DiskOp::SyncDir(Dir::Log)]);
+        assert_eq!(disk.durable(), 2);
+
+        let offset = records(&[1, 2], true).len() as u64;
+        let write =
+            |zxid| DiskOp::Write { file: log("log.1"), offset, bytes: records(&[zxid], false) };
+        run(&mut disk, &[write(3)]);
+        assert_eq!((disk.last(), disk.durable()), (3, 2));
+        assert!(disk.observe(&DiskOp::Sync(log("log.1")), false).is_empty());
+        run(&mut disk, &[DiskOp::Sync(log("log.1"))]);
+        assert_eq!(disk.durable(), 2, "a sync after a failed one saves nothing");
+        run(&mut disk, &[DiskOp::SetLen { file: log("log.1"), len: offset / 2 + 8 }]);
+        assert_eq!((disk.last(), disk.durable()), (1, 1), "cut is gone at once");
+    }
+
+    #[test]
+    fn a_hole_between_files_ends_what_is_durable() {
+        let mut disk = DiskFacts::default();
+        for (name, zxid) in [("log.1", 1), ("log.3", 3)] {
+            run(
+                &mut disk,
+                &[
+                    DiskOp::Create(log(name)),
+                    DiskOp::Write { file: log(name), offset: 0, bytes: records(&[zxid], true) },
+                    DiskOp::Sync(log(name)),
+                    DiskOp::SyncDir(Dir::Log),
+                ],
+            );
+        }
+        assert_eq!((disk.last(), disk.durable()), (3, 1));
+        let snapshot = data("snapshot.2");
+        run(
+            &mut disk,
+            &[DiskOp::Create(snapshot.clone()), DiskOp::Sync(snapshot), DiskOp::SyncDir(Dir::Data)],
+        );
+        assert_eq!(disk.durable(), 3, "from the snapshot on there is no hole");
+        assert_eq!(disk.last_below(3), 2);
+    }
+
+    #[test]
+    fn an_epoch_file_changes_with_the_directory() {
+        let mut disk = DiskFacts::default();
+        let (tmp, file) = (data("acceptedEpoch.tmp"), data("acceptedEpoch"));
+        let ops = |text: &'static [u8]| {
+            [
+                DiskOp::Create(tmp.clone()),
+                DiskOp::Write { file: tmp.clone(), offset: 0, bytes: Bytes::from_static(text) },
+                DiskOp::Sync(tmp.clone()),
+                DiskOp::Rename { from: tmp.clone(), to: file.clone() },
+                DiskOp::SyncDir(Dir::Data),
+            ]
+        };
+        run(&mut disk, &ops(b"3"));
+        assert_eq!(disk.safe_epochs().0, Some(3));
+        run(&mut disk, &ops(b"4")[..4]);
+        assert_eq!((disk.epochs().0, disk.safe_epochs().0), (Some(4), Some(3)));
+        run(&mut disk, &[DiskOp::Create(file.clone())]);
+        assert_eq!(disk.epochs().0, None, "emptied in place");
+    }
+}

@@ -1,0 +1,410 @@
+//! What can be known from the edges, kept once for all checkers: servers and their files, links,
+//! every transaction seen, the committed sequence with the model's state behind it, clients and
+//! what they wait for.
+//!
+//! Nothing in here judges, with one exception that cannot be put off: a zxid with two contents and a
+//! committed history that does not hold together leave nothing to reason about ([`News::broken`]).
+//!
+//! **Committed** is what a leader sent COMMIT or INFORM for in its own epoch, or showed to a client
+//! of its own; and the history with which a leader was established, which shows when the first
+//! UPTODATE leaves, or at once where a server is alone and answers clients.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use zebu_core::ids::{LinkId, ServerId};
+use zebu_core::proto::{ClientMessage, PeerState, QuorumPacket};
+use zebu_core::server::{Action, Event, PeerMessage, Port, StoreOp};
+use zebu_core::storage::DiskOp;
+
+use crate::history::{ClientId, Observation, SimTime, StopReason, View, Violation};
+use crate::model::judge::{Verdict, judge};
+use crate::model::{Fired, Lookup, Model};
+use crate::scenario::ScenarioInfo;
+
+pub mod clients;
+pub mod disk;
+pub mod ledger;
+
+use clients::{Answered, ClientFacts, Write};
+use disk::{DiskFacts, Logged};
+use ledger::{Ledger, Proposed, counter, epoch, start_of};
+
+/// One server, from outside.
+#[derive(Debug, Default)]
+pub struct ServerFacts {
+    pub id: i64,
+    pub running: bool,
+    /// Counts its starts.
+    pub incarnation: u32,
+    pub disk: DiskFacts,
+    power_lost: bool,
+    /// The epoch that it proposed as a leader, while it does not look for another.
+    pub leads: Option<u32>,
+    /// It said UPTODATE in that epoch, or is alone and serves.
+    pub established: bool,
+    pub links: BTreeMap<LinkId, Link>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub port: Port,
+    pub peer: Option<ServerId>,
+}
+
+/// A transaction that became committed.
+#[derive(Debug)]
+pub struct Committed {
+    pub proposed: Rc<Proposed>,
+    /// The client's request behind it, if there is one.
+    pub write: Option<(u64, i32)>,
+    /// What it should have come to.
+    pub verdict: Option<Verdict>,
+    /// It came again, for a request that had one already.
+    pub repeated: bool,
+    pub fired: Vec<Fired>,
+    /// The tree's digest before it.
+    pub digest_before: u64,
+    /// Whether its session was open when its turn came.
+    pub session_was_open: bool,
+}
+
+/// What the observation at hand added.
+#[derive(Debug, Default)]
+pub struct News {
+    pub committed: Vec<Committed>,
+    /// Transactions nobody had before.
+    pub proposed: Vec<Rc<Proposed>>,
+    /// Records that appeared in the observed server's log.
+    pub logged: Vec<Logged>,
+    /// A reply to a client, with the request that it answers.
+    pub answered: Option<Answered>,
+    /// A client's connection that ended, or gave way to another.
+    pub closed: Option<ClientId>,
+    pub broken: Option<Violation>,
+}
+
+#[derive(Debug)]
+pub struct Facts {
+    pub info: ScenarioInfo,
+    pub now: SimTime,
+    servers: Vec<ServerFacts>,
+    pub ledger: Ledger,
+    pub model: Model,
+    pub clients: BTreeMap<ClientId, ClientFacts>,
+    /// Writes by session and xid.
+    pub writes: Lookup<(u64, i32), Write>,
+    /// The largest zxid of a write that any client has the answer to; of those that succeeded.
+    pub answered_upto: u64,
+    pub succeeded_upto: u64,
+    /// When each epoch was first offered by a leader.
+    pub epoch_began: BTreeMap<u32, SimTime>,
+    writes_sent: u64,
+    pub news: News,
+}
+
+impl Facts {
+    pub fn new(info: ScenarioInfo) -> Self {
+        Self {
+            info,
+            now: 0,
+            servers: Vec::new(),
+            ledger: Ledger::default(),
+            model: Model::new(),
+            clients: BTreeMap::new(),
+            writes: Lookup::default(),
+            answered_upto: 0,
+            succeeded_upto: 0,
+            epoch_began: BTreeMap::new(),
+            writes_sent: 0,
+            news: News::default(),
+        }
+    }
+
+    pub fn servers(&self) -> &[ServerFacts] {
+        &self.servers
+    }
+    pub fn server(&self, id: ServerId) -> &ServerFacts {
+        let at = self.servers.iter().position(|server| server.id == id.0);
+        &self.servers[at.expect("every observed server has an entry")]
+    }
+    pub fn is_voter(&self, id: i64) -> bool {
+        self.info.voters.iter().any(|voter| voter.0 == id)
+    }
+    pub fn is_alone(&self) -> bool {
+        self.info.servers == 1
+    }
+    /// More than half of the voters?
+    pub fn is_quorum(&self, mut has: impl FnMut(&ServerFacts) -> bool) -> bool {
+        let servers = self.servers.iter().filter(|server| self.is_voter(server.id));
+        servers.filter(|server| has(server)).count() * 2 > self.info.voters.len()
+    }
+    /// Would `server` still have `zxid`, on the history it belongs to, after a power loss?
+    pub fn has_durable(&self, server: &ServerFacts, zxid: u64) -> bool {
+        let durable = server.disk.durable();
+        durable >= zxid && self.ledger.contains(durable, zxid) != Some(false)
+    }
+    pub fn tick(&self) -> SimTime {
+        self.info.tick_ms * 1_000_000
+    }
+    /// A span of a server's clock, in the least true time that it can be.
+    pub fn at_least(&self, span: SimTime) -> SimTime {
+        span - (u128::from(span) * u128::from(self.info.drift_ppm * 2) / 1_000_000) as SimTime
+    }
+
+    pub fn observe(&mut self, view: &View<'_>, what: &Observation<'_>) {
+        self.news = News::default();
+        self.now = view.now;
+        if self.servers.len() != view.servers.len() {
+            let entries = view.servers.iter();
+            self.servers =
+                entries.map(|s| ServerFacts { id: s.id.0, ..ServerFacts::default() }).collect();
+        }
+        if let Err(broken) = self.take_in(view, what) {
+            self.news.broken = Some(broken);
+        }
+    }
+
+    fn take_in(&mut self, view: &View<'_>, what: &Observation<'_>) -> Result<(), Violation> {
+        match what {
+            Observation::Started { server } => {
+                let known = self.at(*server);
+                let disk = view.servers.iter().find(|s| s.id == *server).map(|s| s.disk);
+                if let Some(disk) = disk {
+                    known.disk.rescan(disk, known.power_lost);
+                }
+                known.power_lost = false;
+                known.running = true;
+                known.incarnation += 1;
+                known.leads = None;
+                known.established = false;
+                known.links.clear();
+            }
+            Observation::Stopped { server, why } => {
+                let known = self.at(*server);
+                known.running = false;
+                known.leads = None;
+                known.power_lost |= *why == StopReason::PowerLoss;
+            }
+            Observation::Event { server, event } => self.on_event(*server, event),
+            Observation::Action { server, action } => self.on_action(view, *server, action)?,
+            Observation::Disk { server, op, done } => self.on_disk(*server, op, *done)?,
+            Observation::Sent { client, server, request } => {
+                if self.on_sent(*client, *server, request) {
+                    self.news.closed = Some(*client);
+                }
+            }
+            Observation::Received { client, message, .. } => self.on_received(*client, message),
+            Observation::Disconnected { client } => {
+                if let Some(known) = self.clients.get_mut(client) {
+                    known.conn = None;
+                }
+                self.news.closed = Some(*client);
+            }
+            Observation::NotStarted { .. }
+            | Observation::Call { .. }
+            | Observation::Completed { .. }
+            | Observation::Watch { .. }
+            | Observation::Session { .. }
+            | Observation::Link { .. }
+            | Observation::LivenessPhase
+            | Observation::Quiet => {}
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, id: ServerId) -> &mut ServerFacts {
+        let at = self.servers.iter().position(|server| server.id == id.0);
+        let at = at.unwrap_or_else(|| {
+            self.servers.push(ServerFacts { id: id.0, ..ServerFacts::default() });
+            self.servers.len() - 1
+        });
+        &mut self.servers[at]
+    }
+
+    fn on_event(&mut self, server: ServerId, event: &Event) {
+        let known = self.at(server);
+        match event {
+            Event::LinkUp { link, port, peer, .. } => {
+                known.links.insert(*link, Link { port: *port, peer: *peer });
+            }
+            Event::LinkDown { link } => {
+                known.links.remove(link);
+            }
+            Event::Peer { link, message: PeerMessage::Quorum(packet) } => {
+                if let QuorumPacket::FollowerInfo { info, .. }
+                | QuorumPacket::ObserverInfo { info, .. } = packet
+                {
+                    if let Some(link) = known.links.get_mut(link) {
+                        link.peer = Some(info.id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_action(
+        &mut self,
+        view: &View<'_>,
+        server: ServerId,
+        action: &Action,
+    ) -> Result<(), Violation> {
+        match action {
+            Action::Send { message: PeerMessage::Quorum(packet), .. } => {
+                self.on_packet_sent(server, packet)?;
+            }
+            Action::Send { message: PeerMessage::Election(vote), .. } => {
+                if vote.state == PeerState::Looking {
+                    self.at(server).leads = None;
+                }
+            }
+            Action::CloseLink { link, .. } => {
+                self.at(server).links.remove(link);
+            }
+            Action::Store { op: StoreOp::Append(entries), .. } => {
+                for entry in entries {
+                    self.learn(entry.zxid().0, &entry.payload, server)?;
+                    if self.is_alone() {
+                        self.at(server).leads = Some(entry.zxid().epoch().0);
+                    }
+                }
+            }
+            Action::Reply { message, .. } => self.on_shown(view, server, message)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_packet_sent(&mut self, server: ServerId, packet: &QuorumPacket) -> Result<(), Violation> {
+        let now = self.now;
+        match packet {
+            QuorumPacket::FollowerInfo { .. } | QuorumPacket::ObserverInfo { .. } => {
+                self.at(server).leads = None;
+            }
+            QuorumPacket::LeaderInfo { epoch, .. } => {
+                self.epoch_began.entry(epoch.0).or_insert(now);
+                let known = self.at(server);
+                if known.leads != Some(epoch.0) {
+                    known.leads = Some(epoch.0);
+                    known.established = false;
+                }
+            }
+            QuorumPacket::Proposal(entry) | QuorumPacket::Inform(entry) => {
+                self.learn(entry.zxid().0, &entry.payload, server)?;
+                if let QuorumPacket::Inform(_) = packet {
+                    self.commit_by(server, entry.zxid().0)?;
+                }
+            }
+            QuorumPacket::Commit { zxid } | QuorumPacket::CommitAndActivate { zxid, .. } => {
+                self.commit_by(server, zxid.0)?;
+            }
+            QuorumPacket::UpToDate => {
+                let known = self.at(server);
+                if let (Some(epoch), false) = (known.leads, known.established) {
+                    known.established = true;
+                    let history = known.disk.last_below(start_of(epoch));
+                    self.ledger.epoch_begins(epoch, history, server)?;
+                    self.commit(history)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A leader says that `zxid` is committed. While it synchronizes a learner it says so of its
+    /// whole history, before anybody agreed: only its own epoch counts.
+    fn commit_by(&mut self, server: ServerId, zxid: u64) -> Result<(), Violation> {
+        if self.at(server).leads == Some(epoch(zxid)) { self.commit(zxid) } else { Ok(()) }
+    }
+
+    /// A client is shown something.
+    fn on_shown(
+        &mut self,
+        view: &View<'_>,
+        server: ServerId,
+        message: &ClientMessage,
+    ) -> Result<(), Violation> {
+        if self.is_alone() {
+            // Nobody to ask: what it serves from is committed.
+            let database = view.servers.iter().find(|s| s.id == server).and_then(|s| s.database);
+            self.at(server).established = true;
+            return database.map_or(Ok(()), |database| self.commit(database.last_processed.0));
+        }
+        let shown = match message {
+            ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. } => *zxid,
+            ClientMessage::Connected(_) | ClientMessage::Text(_) => 0,
+        };
+        if shown > 0 && counter(shown as u64) > 0 {
+            self.commit_by(server, shown as u64)?;
+        }
+        Ok(())
+    }
+
+    fn on_disk(&mut self, server: ServerId, op: &DiskOp, done: bool) -> Result<(), Violation> {
+        let logged = self.at(server).disk.observe(op, done);
+        for record in &logged {
+            self.learn(record.zxid, &record.payload, server)?;
+            self.ledger.follows(record.before, record.zxid, server)?;
+        }
+        self.news.logged = logged;
+        Ok(())
+    }
+
+    fn learn(
+        &mut self,
+        zxid: u64,
+        payload: &bytes::Bytes,
+        server: ServerId,
+    ) -> Result<(), Violation> {
+        if self.ledger.learn(zxid, payload, server, self.now)? {
+            let proposed = self.ledger.get(zxid).expect("just learned").clone();
+            self.news.proposed.push(proposed);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, zxid: u64) -> Result<(), Violation> {
+        if self.ledger.is_committed(zxid) {
+            return Ok(());
+        }
+        for zxid in self.ledger.path_to(zxid)? {
+            self.commit_one(zxid)?;
+        }
+        Ok(())
+    }
+
+    fn commit_one(&mut self, zxid: u64) -> Result<(), Violation> {
+        let Some(proposed) = self.ledger.get(zxid).cloned() else {
+            let what = format!("{} was committed, nobody ever had it", ledger::show(zxid));
+            return Err(Violation { property: "Z-INT", what });
+        };
+        self.ledger.commit(zxid);
+        let header = &proposed.txn.header;
+        let key = (header.session.0, header.cxid.0);
+        let mut committed = Committed {
+            write: None,
+            verdict: None,
+            repeated: false,
+            fired: Vec::new(),
+            digest_before: self.model.digest,
+            session_was_open: self.model.session_open(key.0),
+            proposed: Rc::clone(&proposed),
+        };
+        // Servers number their own transactions 0; clients never do.
+        if let Some(write) = self.writes.get_mut(&key).filter(|_| key.1 != 0) {
+            committed.write = Some(key);
+            committed.repeated = write.txn.is_some();
+            write.txn = Some(zxid);
+            let time = header.time.0;
+            let verdict = judge(&self.model, write.caller, &write.request, zxid, time, false);
+            write.expected = verdict.as_ref().map(|verdict| verdict.reply.clone());
+            write.judged = verdict.is_some();
+            committed.verdict = verdict;
+        }
+        committed.fired = self.model.apply(&proposed.txn);
+        self.news.committed.push(committed);
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Quorums and what they keep (Z-QUOR, Z-KEEP): when a leader commits, a quorum of voters would
+//! still have the transaction after a power loss of all; when it says UPTODATE the first time, the
+//! same holds of its whole history and of its epoch. What was committed is in the history of every
+//! later leader, and no TRUNC takes it from anybody.
+//!
+//! Permitted: unacknowledged writes that surface later or never; a COMMIT, in a learner's
+//! synchronization, for history that is not committed yet.
+
+use std::collections::BTreeMap;
+
+use zebu_core::ids::{LinkId, ServerId};
+use zebu_core::proto::QuorumPacket;
+use zebu_core::server::{Action, Event, PeerMessage};
+
+use super::facts::Facts;
+use super::facts::ledger::{show, start_of};
+use super::{Check, ensure};
+use crate::history::{Observation, View, Violation};
+
+#[derive(Debug, Default)]
+pub struct Quorums {
+    /// What the learner on a leader's link said its history ends with.
+    learners: BTreeMap<(ServerId, LinkId), u64>,
+    /// Epochs of which UPTODATE was seen.
+    established: u32,
+}
+
+impl Check for Quorums {
+    fn observe(
+        &mut self,
+        facts: &Facts,
+        _view: &View<'_>,
+        what: &Observation<'_>,
+    ) -> Result<(), Violation> {
+        match what {
+            Observation::Action { server, action } => {
+                if let Action::Send { link, message: PeerMessage::Quorum(packet) } = action {
+                    self.on_sent(facts, *server, *link, packet)?;
+                }
+                newly_committed(facts, *server)
+            }
+            Observation::Event {
+                server,
+                event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
+            } => {
+                if let QuorumPacket::AckEpoch { last, .. } = packet {
+                    self.learners.insert((*server, *link), last.0);
+                }
+                Ok(())
+            }
+            Observation::Started { server } => {
+                self.learners.retain(|(at, _), _| at != server);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, facts: &Facts, _view: &View<'_>) -> Result<(), Violation> {
+        // D-DUR: an answer was a promise.
+        let answered = facts.ledger.resolve(facts.answered_upto).unwrap_or(0);
+        let has = |end: u64| end >= answered && facts.ledger.contains(end, answered) != Some(false);
+        ensure(facts.is_quorum(|server| has(server.disk.last())), "D-DUR", || {
+            let ends: Vec<_> =
+                facts.servers().iter().map(|s| (s.id, show(s.disk.last()))).collect();
+            format!("{} was answered; the histories end at {ends:?}", show(answered))
+        })
+    }
+}
+
+fn newly_committed(facts: &Facts, by: ServerId) -> Result<(), Violation> {
+    let Some(newest) = facts.news.committed.last() else { return Ok(()) };
+    let zxid = newest.proposed.txn.header.zxid.0;
+    ensure(facts.is_quorum(|server| facts.has_durable(server, zxid)), "Z-QUOR", || {
+        let disks = facts.servers().iter().map(|s| (s.id, show(s.disk.durable())));
+        let disks: Vec<_> = disks.collect();
+        format!("{by:?} commits {}, durable are (id, zxid) {disks:?}", show(zxid))
+    })
+}
+
+impl Quorums {
+    fn on_sent(
+        &mut self,
+        facts: &Facts,
+        server: ServerId,
+        link: LinkId,
+        packet: &QuorumPacket,
+    ) -> Result<(), Violation> {
+        match packet {
+            QuorumPacket::NewLeader { zxid, .. } => holds_committed(facts, server, zxid.epoch().0),
+            QuorumPacket::UpToDate => {
+                let Some(epoch) = facts.server(server).leads else { return Ok(()) };
+                if epoch <= self.established {
+                    return Ok(());
+                }
+                self.established = epoch;
+                holds_committed(facts, server, epoch)?;
+                let history = facts.server(server).disk.last_below(start_of(epoch));
+                let ready = |server: &super::facts::ServerFacts| {
+                    facts.has_durable(server, history) && server.disk.safe_epochs().1 == Some(epoch)
+                };
+                ensure(facts.is_quorum(ready), "Z-QUOR", || {
+                    let state = facts.servers().iter();
+                    let state =
+                        state.map(|s| (s.id, show(s.disk.durable()), s.disk.safe_epochs().1));
+                    let state: Vec<_> = state.collect();
+                    let history = show(history);
+                    format!(
+                        "{server:?} says UPTODATE in epoch {epoch} with {history}; durable (id, zxid, currentEpoch): {state:?}"
+                    )
+                })
+            }
+            QuorumPacket::Trunc { zxid } => {
+                let Some(&end) = self.learners.get(&(server, link)) else { return Ok(()) };
+                let lost = committed_in(facts, end).filter(|kept| *kept > zxid.0);
+                ensure(lost.is_none(), "Z-KEEP", || {
+                    let lost = lost.map(show);
+                    format!("{server:?} sends TRUNC to {zxid}, committed is {lost:?}")
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The last committed transaction in the history that ends with `end`.
+fn committed_in(facts: &Facts, end: u64) -> Option<u64> {
+    let committed = facts.ledger.committed();
+    let upto = committed.partition_point(|zxid| *zxid <= end);
+    let mut candidates = committed[..upto].iter().rev().copied();
+    candidates.find(|zxid| facts.ledger.contains(end, *zxid) == Some(true))
+}
+
+fn holds_committed(facts: &Facts, server: ServerId, epoch: u32) -> Result<(), Violation> {
+    let history = facts.server(server).disk.last_below(start_of(epoch));
+    let tip = facts.ledger.tip();
+    if tip >= start_of(epoch) {
+        // This epoch has committed already: a later learner is told NEWLEADER.
+        return Ok(());
+    }
+    let kept = history >= tip && facts.ledger.contains(history, tip) != Some(false);
+    ensure(kept, "Z-KEEP", || {
+        let (history, tip) = (show(history), show(tip));
+        format!("{server:?} leads epoch {epoch} with a history up to {history}; committed is {tip}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, propose, z};
+    use zebu_core::ids::{Epoch, Zxid};
+
+    fn commit(zxid: u64) -> QuorumPacket {
+        QuorumPacket::Commit { zxid: Zxid(zxid) }
+    }
+    fn new_leader(epoch: u32) -> QuorumPacket {
+        let config = bytes::Bytes::new();
+        QuorumPacket::NewLeader { zxid: Zxid::start_of(Epoch(epoch)), config }
+    }
+    fn bench() -> Bench {
+        let mut bench = Bench::new(3, vec![Box::new(Quorums::default())]);
+        for server in [ONE, TWO] {
+            bench.save_epoch(server, "acceptedEpoch", 1).unwrap();
+            bench.save_epoch(server, "currentEpoch", 1).unwrap();
+        }
+        bench.lead(ONE, 1);
+        bench.establish(ONE, TWO, 1);
+        bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 1), "/a"))).unwrap();
+        bench.log(ONE, &[z(1, 1)]).unwrap();
+        bench
+    }
+
+    #[test]
+    fn a_commit_needs_a_durable_quorum() {
+        assert_eq!(bench().send(ONE, TWO, commit(z(1, 1))).unwrap_err().property, "Z-QUOR");
+        let mut bench = bench();
+        bench.log(THREE, &[z(1, 1)]).unwrap();
+        bench.send(ONE, TWO, commit(z(1, 1))).unwrap();
+    }
+
+    #[test]
+    fn an_epoch_needs_a_durable_quorum() {
+        let mut bench = Bench::new(3, vec![Box::new(Quorums::default())]);
+        bench.lead(ONE, 1);
+        assert_eq!(bench.send(ONE, TWO, QuorumPacket::UpToDate).unwrap_err().property, "Z-QUOR");
+    }
+
+    #[test]
+    fn later_leaders_hold_what_was_committed() {
+        let mut bench = bench();
+        bench.log(THREE, &[z(1, 1)]).unwrap();
+        bench.send(ONE, TWO, commit(z(1, 1))).unwrap();
+        bench.lead(THREE, 2);
+        bench.send(THREE, TWO, new_leader(2)).unwrap();
+        bench.lead(TWO, 3);
+        assert_eq!(bench.send(TWO, ONE, new_leader(3)).unwrap_err().property, "Z-KEEP");
+        let ack = QuorumPacket::AckEpoch { last: Zxid(z(1, 1)), current: None };
+        bench.told(THREE, ONE, ack).unwrap();
+        bench.send(THREE, ONE, QuorumPacket::Trunc { zxid: Zxid(z(1, 1)) }).unwrap();
+        let cut = bench.send(THREE, ONE, QuorumPacket::Trunc { zxid: Zxid(0) });
+        assert_eq!(cut.unwrap_err().property, "Z-KEEP");
+    }
+
+    #[test]
+    fn an_answer_is_kept() {
+        let mut bench = bench();
+        bench.log(THREE, &[z(1, 1)]).unwrap();
+        bench.send(ONE, TWO, commit(z(1, 1))).unwrap();
+        bench.finish().unwrap();
+        bench.written(ONE, 4, z(1, 1));
+        bench.finish().unwrap();
+        bench.wipe(THREE);
+        assert_eq!(bench.finish().unwrap_err().property, "D-DUR");
+    }
+}

@@ -1,0 +1,124 @@
+//! What reads show (T-EQ towards clients, C-STAT, C-ACL): the reply to a read names a zxid, and its
+//! content is just what the model had at that zxid, data, children, access list and every field of
+//! the Stat.
+//!
+//! Permitted: that zxid may be any that [`session_fifo`](super::session_fifo) allows. What each
+//! server writes for itself below `/zookeeper` is not looked at.
+
+use zebu_core::ids::Xid;
+use zebu_core::proto::{ClientMessage, ErrorCode, Response};
+
+use super::facts::Facts;
+use super::facts::clients::is_write;
+use super::facts::ledger::show;
+use super::{Check, ensure};
+use crate::history::{Observation, View, Violation};
+use crate::model::read;
+
+#[derive(Debug, Default)]
+pub struct Reads;
+
+impl Check for Reads {
+    fn observe(
+        &mut self,
+        facts: &Facts,
+        _view: &View<'_>,
+        what: &Observation<'_>,
+    ) -> Result<(), Violation> {
+        let Observation::Received { message: ClientMessage::Reply { xid, zxid, result }, .. } =
+            what
+        else {
+            return Ok(());
+        };
+        let Some(answered) = &facts.news.answered else { return Ok(()) };
+        let Some(pending) = answered.pending.as_ref().filter(|_| answered.in_turn) else {
+            return Ok(());
+        };
+        if is_write(&pending.request) || *xid == Xid::PING || *zxid < 0 {
+            return Ok(());
+        }
+        let zxid = *zxid as u64;
+        let caller = facts.caller(answered.client);
+        let Some(expected) = read::read(&facts.model, &pending.request, zxid, caller) else {
+            return Ok(());
+        };
+        if expected == *result {
+            return Ok(());
+        }
+        let found = result.clone().map(read::sorted);
+        ensure(expected == found, property(&expected, &found), || {
+            let (request, client) = (&pending.request, answered.client);
+            let at = show(zxid);
+            format!("{client:?}: {request:?} at {at} shows {found:?}, the model has {expected:?}")
+        })
+    }
+}
+
+type Answer = Result<Response, ErrorCode>;
+
+fn property(expected: &Answer, found: &Answer) -> &'static str {
+    let denied = |answer: &Answer| *answer == Err(ErrorCode::NO_AUTH);
+    if denied(expected) || denied(found) {
+        return "C-ACL";
+    }
+    // Only the Stat differs?
+    let content = |answer: &Answer| match answer {
+        Ok(Response::Data { data, .. }) => Some(format!("{data:?}")),
+        Ok(Response::Children2 { children, .. }) => Some(format!("{children:?}")),
+        Ok(Response::Acl { acl, .. }) => Some(format!("{acl:?}")),
+        Ok(Response::Stat(_)) => Some(String::new()),
+        _ => None,
+    };
+    let (expected, found) = (content(expected), content(found));
+    if expected.is_some() && expected == found { "C-STAT" } else { "T-EQ" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, z};
+    use crate::model::tests::create;
+    use zebu_core::proto::{Request, Stat};
+    use zebu_core::txn::TxnBody;
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(3, vec![Box::new(Reads)]);
+        bench.lead(ONE, 1);
+        bench.establish(ONE, TWO, 1);
+        bench.commit(z(1, 1), SESSION, 1, create("/a", 1, false)).unwrap();
+        bench.commit(z(1, 2), SESSION, 2, create("/a/c", 1, false)).unwrap();
+        bench.commit(z(1, 3), SESSION, 3, create("/a/b", 2, false)).unwrap();
+        bench.commit(z(1, 4), SESSION, 4, TxnBody::Delete { path: "/a/c".into() }).unwrap();
+        bench.connect(0, ONE, SESSION);
+        bench
+    }
+    fn children(bench: &mut Bench, at: u64, names: &[&str]) -> Result<(), Violation> {
+        bench.ask(0, 1, Request::GetChildren { path: "/a".into(), watch: false });
+        let names = names.iter().map(|name| (*name).into()).collect();
+        bench.answer(0, 1, at, Ok(Response::Children(names)))
+    }
+
+    #[test]
+    fn a_read_shows_the_state_that_it_names() {
+        let mut bench = bench();
+        children(&mut bench, z(1, 1), &[]).unwrap();
+        children(&mut bench, z(1, 3), &["c", "b"]).unwrap();
+        children(&mut bench, z(1, 4), &["b"]).unwrap();
+        assert_eq!(children(&mut bench, z(1, 4), &["b", "c"]).unwrap_err().property, "T-EQ");
+        bench.ask(0, 2, Request::GetData { path: "/n".into(), watch: false });
+        bench.answer(0, 2, z(1, 4), Err(ErrorCode::NO_NODE)).unwrap();
+    }
+
+    #[test]
+    fn a_stat_that_differs() {
+        let mut bench = bench();
+        let stat = bench.facts().model.at("/a", z(1, 3)).unwrap().client_stat();
+        let exists = |bench: &mut Bench, stat: Stat| {
+            bench.ask(0, 3, Request::Exists { path: "/a".into(), watch: false });
+            bench.answer(0, 3, z(1, 3), Ok(Response::Stat(stat)))
+        };
+        exists(&mut bench, stat).unwrap();
+        let wrong = Stat { cversion: stat.cversion + 1, ..stat };
+        assert_eq!(exists(&mut bench, wrong).unwrap_err().property, "C-STAT");
+    }
+}

@@ -1,0 +1,265 @@
+//! What a run reached, counted from observations and from what the world did. A zero in the summary
+//! of a swarm is a finding: something was not tested.
+
+use zebu_core::client::Outcome;
+use zebu_core::ids::ServerId;
+use zebu_core::proto::{ClientRequest, MultiResult, Request, Response};
+use zebu_core::server::{Action, Event, Note, RoleName, SyncKind};
+use zebu_core::storage::DiskOp;
+
+use crate::faults::{Boundary, FaultClass};
+use crate::history::{Observation, StopReason};
+
+macro_rules! counters {
+    ($($name:ident = $text:literal;)*) => {
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Counter { $($name),* }
+        impl Counter {
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+        }
+    };
+}
+
+counters! {
+    Elections = "leaders established";
+    Looking = "servers back in election";
+    SyncDiff = "synced by DIFF";
+    SyncTrunc = "synced by TRUNC";
+    SyncSnap = "synced by SNAP";
+    Truncations = "logs truncated";
+    PowerLosses = "power losses";
+    ClusterPowerLosses = "power losses of all servers";
+    Kills = "kills";
+    Halts = "halts";
+    Starts = "starts";
+    CrashInRecovery = "crashes during recovery";
+    CrashSend = "crashes at a message";
+    CrashReply = "crashes at a reply";
+    CrashStore = "crashes at a store";
+    CrashOther = "crashes at another action";
+    CrashCreate = "crashes at create";
+    CrashWrite = "crashes at write";
+    CrashSetLen = "crashes at set length";
+    CrashSync = "crashes at sync";
+    CrashRename = "crashes at rename";
+    CrashRemove = "crashes at remove";
+    CrashSyncDir = "crashes at directory sync";
+    UnsyncedTail = "power losses with unsynced data";
+    LostWrites = "unsynced writes lost";
+    TornWrites = "unsynced writes torn";
+    NamesUndone = "unsynced names undone";
+    DirtyKill = "kills with unsynced data";
+    SyncErrors = "sync errors";
+    WriteErrors = "write errors";
+    NoSpace = "refused by a full disk";
+    Snapshots = "snapshots taken";
+    SnapshotOverlap = "appends during a snapshot";
+    GroupCommitMax = "most appends in one batch";
+    Partitions = "partitions";
+    OneWay = "one-way cuts";
+    Stalls = "stalled connections";
+    Breaks = "broken connections";
+    SlowLinks = "slow links";
+    SlowDisks = "slow disks";
+    Pauses = "pauses";
+    ClockJumps = "wall clock jumps";
+    ClockDrifts = "clock drift changes";
+    DialsFailed = "dials failed";
+    SessionsOpened = "sessions opened";
+    SessionsExpired = "sessions expired";
+    SessionsMoved = "sessions moved";
+    SessionsResumed = "sessions resumed";
+    ClientExpired = "clients told of expiry";
+    ClientCrashes = "clients crashed";
+    ClientPauses = "clients paused";
+    Hops = "client hops";
+    Reopened = "sessions closed and reopened";
+    WatchesFired = "watches fired";
+    WatchesRearmed = "watches re-armed";
+    CatchUpEvents = "events by setWatches";
+    Calls = "calls";
+    CallsOk = "calls that succeeded";
+    CallsRefused = "calls refused";
+    CallsUnknown = "calls with unknown outcome";
+    CallsNotSent = "calls never sent";
+    MultisOk = "multis done";
+    MultisFailed = "multis failed";
+    Syncs = "client syncs done";
+    PipelinedMax = "most calls in flight";
+    CodecRuns = "runs through the codecs";
+    DigestMismatches = "digest mismatches noted";
+    Refused = "refusals noted";
+}
+
+/// The two that are maxima, not sums.
+const MAXIMA: [Counter; 2] = [Counter::GroupCommitMax, Counter::PipelinedMax];
+
+#[derive(Clone, Debug)]
+pub struct Counters {
+    values: Vec<u64>,
+    pub runs: u64,
+    pub events: u64,
+    pub simulated_ns: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { values: vec![0; Counter::ALL.len()], runs: 0, events: 0, simulated_ns: 0 }
+    }
+}
+
+impl Counters {
+    #[inline]
+    pub fn add(&mut self, counter: Counter, n: u64) {
+        self.values[counter as usize] += n;
+    }
+    pub fn raise(&mut self, counter: Counter, n: u64) {
+        let value = &mut self.values[counter as usize];
+        *value = (*value).max(n);
+    }
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.values[counter as usize]
+    }
+    pub fn merge(&mut self, other: &Self) {
+        for (index, counter) in Counter::ALL.iter().enumerate() {
+            if MAXIMA.contains(counter) {
+                self.values[index] = self.values[index].max(other.values[index]);
+            } else {
+                self.values[index] += other.values[index];
+            }
+        }
+        self.runs += other.runs;
+        self.events += other.events;
+        self.simulated_ns += other.simulated_ns;
+    }
+
+    pub fn crash_at(&mut self, boundary: Boundary) {
+        self.add(
+            match boundary {
+                Boundary::Send => Counter::CrashSend,
+                Boundary::Reply => Counter::CrashReply,
+                Boundary::Store => Counter::CrashStore,
+                Boundary::Other => Counter::CrashOther,
+                Boundary::Create => Counter::CrashCreate,
+                Boundary::Write => Counter::CrashWrite,
+                Boundary::SetLen => Counter::CrashSetLen,
+                Boundary::Sync => Counter::CrashSync,
+                Boundary::Rename => Counter::CrashRename,
+                Boundary::Remove => Counter::CrashRemove,
+                Boundary::SyncDir => Counter::CrashSyncDir,
+            },
+            1,
+        );
+    }
+
+    /// A fault of this class was done to the world.
+    pub fn fault(&mut self, class: FaultClass) {
+        let counter = match class {
+            FaultClass::ClusterPowerLoss => Counter::ClusterPowerLosses,
+            FaultClass::Pause => Counter::Pauses,
+            FaultClass::Partition => Counter::Partitions,
+            FaultClass::OneWay => Counter::OneWay,
+            FaultClass::Stall => Counter::Stalls,
+            FaultClass::Break => Counter::Breaks,
+            FaultClass::SlowLink => Counter::SlowLinks,
+            FaultClass::SlowDisk => Counter::SlowDisks,
+            FaultClass::ClockJump => Counter::ClockJumps,
+            FaultClass::ClockDrift => Counter::ClockDrifts,
+            FaultClass::ClientPause => Counter::ClientPauses,
+            FaultClass::ClientCrash => Counter::ClientCrashes,
+            // Counted when they take effect.
+            FaultClass::PowerLoss
+            | FaultClass::Kill
+            | FaultClass::SyncError
+            | FaultClass::WriteError
+            | FaultClass::DiskFull => return,
+        };
+        self.add(counter, 1);
+    }
+
+    pub fn observe(&mut self, what: &Observation<'_>) {
+        use zebu_core::client::SessionEvent;
+        match what {
+            Observation::Started { .. } => self.add(Counter::Starts, 1),
+            Observation::Stopped { why, .. } => match why {
+                StopReason::PowerLoss => self.add(Counter::PowerLosses, 1),
+                StopReason::Kill => self.add(Counter::Kills, 1),
+                StopReason::Halt => self.add(Counter::Halts, 1),
+                StopReason::Shutdown => {}
+            },
+            Observation::Event { event, .. } => match event {
+                Event::Truncated { .. } => self.add(Counter::Truncations, 1),
+                Event::SnapshotTaken { .. } => self.add(Counter::Snapshots, 1),
+                Event::DialFailed { .. } => self.add(Counter::DialsFailed, 1),
+                _ => {}
+            },
+            Observation::Action { server, action } => self.action(*server, action),
+            Observation::Completed { outcome, .. } => match outcome {
+                Outcome::Replied { result: Ok(response), .. } => {
+                    self.add(Counter::CallsOk, 1);
+                    if let Response::Multi(results) = response {
+                        let failed = results.iter().any(|r| matches!(r, MultiResult::Error(_)));
+                        let which = if failed { Counter::MultisFailed } else { Counter::MultisOk };
+                        self.add(which, 1);
+                    }
+                }
+                Outcome::Replied { result: Err(_), .. } => self.add(Counter::CallsRefused, 1),
+                Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
+                Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
+            },
+            Observation::Call { .. } => self.add(Counter::Calls, 1),
+            Observation::Watch { zxid, .. } => {
+                self.add(Counter::WatchesFired, 1);
+                if *zxid == -1 {
+                    self.add(Counter::CatchUpEvents, 1);
+                }
+            }
+            Observation::Session { event, .. } => match event {
+                SessionEvent::Resumed { .. } => self.add(Counter::SessionsResumed, 1),
+                SessionEvent::Expired { .. } => self.add(Counter::ClientExpired, 1),
+                SessionEvent::Closed => self.add(Counter::Reopened, 1),
+                SessionEvent::Opened { .. } | SessionEvent::Disconnected => {}
+            },
+            Observation::Sent {
+                request: ClientRequest::Request { request: Request::SetWatches(set), .. },
+                ..
+            } => {
+                let many = set.data.len() + set.exist.len() + set.child.len();
+                self.add(Counter::WatchesRearmed, many as u64);
+            }
+            _ => {}
+        }
+    }
+
+    fn action(&mut self, server: ServerId, action: &Action) {
+        let Action::Note(note) = action else { return };
+        match note {
+            // Told by the learner too; counted where the leader chose.
+            Note::Sync { learner, .. } if *learner == server => {}
+            Note::Role(RoleName::Looking) => self.add(Counter::Looking, 1),
+            Note::Established { .. } => self.add(Counter::Elections, 1),
+            Note::Sync { how: SyncKind::Diff, .. } => self.add(Counter::SyncDiff, 1),
+            Note::Sync { how: SyncKind::Trunc, .. } => self.add(Counter::SyncTrunc, 1),
+            Note::Sync { how: SyncKind::Snap, .. } => self.add(Counter::SyncSnap, 1),
+            Note::SessionOpened(_) => self.add(Counter::SessionsOpened, 1),
+            Note::SessionExpired(_) => self.add(Counter::SessionsExpired, 1),
+            Note::SessionMoved(_) => self.add(Counter::SessionsMoved, 1),
+            Note::DigestMismatch { .. } => self.add(Counter::DigestMismatches, 1),
+            Note::Refused(_) => self.add(Counter::Refused, 1),
+            Note::Role(_) | Note::UpToDate { .. } | Note::Delivered { .. } => {}
+        }
+    }
+
+    /// `name: value` for each, in order of declaration.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Counter::ALL.iter().map(|counter| (counter.text(), self.get(*counter)))
+    }
+}
+
+/// Does this write append to a log while a snapshot is under way? Only the file's kind counts.
+pub fn is_log_write(op: &DiskOp) -> bool {
+    matches!(op, DiskOp::Write { file, .. } if file.name.starts_with("log."))
+}

@@ -1,0 +1,429 @@
+//! Scenario files: which servers and clients, which faults, what must hold. A number may be a range
+//! `[low, high]`; then each seed draws its own, every order of magnitude equally likely.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+use zebu_core::ids::ServerId;
+
+use crate::clients::WorkKind;
+use crate::decide::{About, Decide, Draw};
+use crate::faults::{Boundary, FaultClass, Target};
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub path: PathBuf,
+    /// The comment on the first line: what the scenario guards.
+    pub guards: String,
+    pub file: ScenarioFile,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioFile {
+    pub ensemble: EnsembleSpec,
+    #[serde(default)]
+    pub run: RunSpec,
+    #[serde(default)]
+    pub machine: MachineSpec,
+    #[serde(default)]
+    pub clients: Vec<ClientSpec>,
+    /// Faults by chance: how many a virtual second, about. Each seed draws its own rate, often none.
+    #[serde(default)]
+    pub chance: BTreeMap<FaultClass, f64>,
+    /// Crashes by chance at one kind of boundary between two effects: how probable each time.
+    #[serde(default)]
+    pub boundary: BTreeMap<Boundary, f64>,
+    /// Faults by time.
+    #[serde(default)]
+    pub at: Vec<TimedFault>,
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleSpec {
+    /// Voters.
+    pub servers: usize,
+    #[serde(default = "tick_ms")]
+    pub tick_ms: u64,
+    #[serde(default = "init_limit")]
+    pub init_limit: u32,
+    #[serde(default = "sync_limit")]
+    pub sync_limit: u32,
+    #[serde(default = "snap_count")]
+    pub snap_count: Drawn,
+    #[serde(default = "commit_log_count")]
+    pub commit_log_count: Drawn,
+    #[serde(default = "prealloc_bytes")]
+    pub prealloc_bytes: Drawn,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSpec {
+    /// Length of the phase with faults.
+    pub seconds: f64,
+    /// Pass everything over the network as bytes, through core's connections. Drawn when absent.
+    pub codec: Option<bool>,
+    /// Crashes by boundary stop after so many.
+    pub boundary_crashes_max: u32,
+    /// Each fault class with a chance is on for every seed, at just this rate.
+    pub fixed_rates: bool,
+}
+
+impl Default for RunSpec {
+    fn default() -> Self {
+        Self { seconds: 8.0, codec: None, boundary_crashes_max: 12, fixed_rates: false }
+    }
+}
+
+/// What hardware is like, in microseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MachineSpec {
+    pub latency_us: Drawn,
+    pub sync_us: Drawn,
+    pub downtime_ms: [u64; 2],
+    /// How far a server's monotonic clock may drift, parts per million either way.
+    pub drift_ppm: u64,
+    /// How far apart wall clocks begin, ms either way.
+    pub wall_skew_ms: u64,
+}
+
+impl Default for MachineSpec {
+    fn default() -> Self {
+        Self {
+            latency_us: Drawn::Range([50, 8_000]),
+            sync_us: Drawn::Range([50, 10_000]),
+            downtime_ms: [5, 2_500],
+            drift_ppm: 200,
+            wall_skew_ms: 500,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSpec {
+    pub count: usize,
+    pub work: WorkKind,
+    /// Calls in flight at once.
+    #[serde(default = "one")]
+    pub pipeline: Drawn,
+    /// Pause before the next call, about.
+    #[serde(default = "think_ms")]
+    pub think_ms: Drawn,
+    #[serde(default = "session_ms")]
+    pub session_ms: Drawn,
+    /// How many contended paths the work is spread over.
+    #[serde(default = "paths")]
+    pub paths: Drawn,
+    /// Weights of operations (`work = "mix"`); those not named weigh nothing.
+    #[serde(default)]
+    pub ops: BTreeMap<crate::clients::OpKind, u32>,
+    /// Chance before each call to go to another server.
+    #[serde(default)]
+    pub hop: f64,
+    /// Chance before each call to close the session and come back as a new client.
+    #[serde(default)]
+    pub reopen: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimedFault {
+    /// When, in ms since the run began.
+    pub ms: Drawn,
+    pub what: FaultClass,
+    #[serde(default)]
+    pub who: Target,
+    /// How long; drawn when absent.
+    pub for_ms: Option<Drawn>,
+    /// Again each so many ms.
+    pub every_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expect {
+    /// Nothing goes wrong, so nothing may move: no second election, no expiry (L-CALM).
+    pub calm: bool,
+    /// Counters that must not be zero after a swarm of at least 100 seeds.
+    pub reached: Vec<String>,
+}
+
+/// A number, or a range of which each seed draws one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drawn {
+    Exactly(u64),
+    Range([u64; 2]),
+}
+
+impl<'de> Deserialize<'de> for Drawn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Drawn;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a range [low, high]")
+            }
+            fn visit_i64<E: de::Error>(self, n: i64) -> Result<Drawn, E> {
+                let n = u64::try_from(n);
+                n.map(Drawn::Exactly).map_err(|_| E::custom("expected a number from 0 on"))
+            }
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Drawn, E> {
+                Ok(Drawn::Exactly(n))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Drawn, A::Error> {
+                let low = seq.next_element()?.ok_or_else(|| de::Error::invalid_length(0, &self))?;
+                let high =
+                    seq.next_element()?.ok_or_else(|| de::Error::invalid_length(1, &self))?;
+                if seq.next_element::<u64>()?.is_some() || low > high {
+                    return Err(de::Error::custom("expected [low, high] with low <= high"));
+                }
+                Ok(Drawn::Range([low, high]))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Drawn {
+    pub fn draw(self, draw: &mut Draw) -> u64 {
+        match self {
+            Self::Exactly(n) => n,
+            Self::Range([0, high]) => {
+                if draw.one_in(3) {
+                    0
+                } else {
+                    draw.magnitude(1, high.max(1))
+                }
+            }
+            Self::Range([low, high]) => draw.magnitude(low, high),
+        }
+    }
+}
+
+fn tick_ms() -> u64 {
+    200
+}
+fn init_limit() -> u32 {
+    10
+}
+fn sync_limit() -> u32 {
+    5
+}
+fn snap_count() -> Drawn {
+    Drawn::Range([20, 2000])
+}
+fn commit_log_count() -> Drawn {
+    Drawn::Range([5, 500])
+}
+fn prealloc_bytes() -> Drawn {
+    Drawn::Range([0, 16384])
+}
+fn one() -> Drawn {
+    Drawn::Exactly(1)
+}
+fn think_ms() -> Drawn {
+    Drawn::Range([1, 50])
+}
+fn session_ms() -> Drawn {
+    Drawn::Range([800, 4000])
+}
+fn paths() -> Drawn {
+    Drawn::Range([1, 4])
+}
+
+/// What checkers may know of a run beside what they observe.
+#[derive(Clone, Debug)]
+pub struct ScenarioInfo {
+    pub servers: usize,
+    pub voters: Vec<ServerId>,
+    pub tick_ms: u64,
+    pub init_limit: u32,
+    pub sync_limit: u32,
+    /// How many clients the run begins with; replacements get the numbers after them.
+    pub clients: usize,
+    /// Is there any fault, by time or by chance?
+    pub faults: bool,
+    /// Nothing may move (`expect.calm`).
+    pub calm: bool,
+    /// The bound on the drift of monotonic clocks, parts per million either way.
+    pub drift_ppm: u64,
+    /// How long progress may take once faults have stopped, ns.
+    pub liveness_bound: u64,
+}
+
+impl Scenario {
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("scenario {}", path.display()))?;
+        Self::parse(path, &text).with_context(|| format!("scenario {}", path.display()))
+    }
+
+    pub fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
+        let first = text.lines().next().unwrap_or_default();
+        let Some(guards) = first.strip_prefix('#') else {
+            bail!("the first line must be a comment that says what the scenario guards");
+        };
+        let file: ScenarioFile = toml::from_str(text)?;
+        ensure!((1..=7).contains(&file.ensemble.servers), "expected 1 to 7 servers");
+        ensure!(file.run.seconds > 0.0, "run.seconds must be above 0");
+        ensure!(file.machine.drift_ppm < 500_000, "drift_ppm must be below 500000");
+        for (what, p) in &file.boundary {
+            ensure!((0.0..=1.0).contains(p), "boundary.{what:?} must be a probability");
+        }
+        for client in &file.clients {
+            let weights: u32 = client.ops.values().sum();
+            ensure!(
+                client.work != WorkKind::Mix || weights > 0,
+                "clients with work = \"mix\" need ops with weights"
+            );
+        }
+        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { name, path: path.to_owned(), guards: guards.trim().to_owned(), file })
+    }
+
+    /// All scenario files of a directory, by name; or the one file that `path` is.
+    pub fn load_all(path: &Path) -> anyhow::Result<Vec<Self>> {
+        if path.is_file() {
+            return Ok(vec![Self::load(path)?]);
+        }
+        let entries = std::fs::read_dir(path)
+            .with_context(|| format!("directory of scenarios {}", path.display()))?;
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|e| e.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+            .collect();
+        paths.sort();
+        ensure!(!paths.is_empty(), "no *.toml in {}", path.display());
+        paths.iter().map(|path| Self::load(path)).collect()
+    }
+
+    pub fn has_faults(&self) -> bool {
+        let file = &self.file;
+        !file.at.is_empty()
+            || file.chance.values().any(|rate| *rate > 0.0)
+            || file.boundary.values().any(|p| *p > 0.0)
+    }
+
+    pub fn info(&self) -> ScenarioInfo {
+        let ensemble = &self.file.ensemble;
+        ScenarioInfo {
+            servers: ensemble.servers,
+            voters: (1..=ensemble.servers as i64).map(ServerId).collect(),
+            tick_ms: ensemble.tick_ms,
+            init_limit: ensemble.init_limit,
+            sync_limit: ensemble.sync_limit,
+            clients: self.file.clients.iter().map(|c| c.count).sum(),
+            faults: self.has_faults(),
+            calm: self.file.expect.calm,
+            drift_ppm: self.file.machine.drift_ppm,
+            liveness_bound: self.liveness_bound_ms() * 1_000_000,
+        }
+    }
+
+    /// An election with the longest back-off, a try to synchronize that fails, one that does not,
+    /// and the longest session on top: what may stand between the last fault and progress.
+    fn liveness_bound_ms(&self) -> u64 {
+        let e = &self.file.ensemble;
+        let limits = u64::from(3 * e.init_limit + 3 * e.sync_limit) * e.tick_ms;
+        limits + 2 * self.max_notification_ms() + 20 * e.tick_ms
+    }
+    pub fn max_notification_ms(&self) -> u64 {
+        10 * self.file.ensemble.tick_ms
+    }
+}
+
+/// A scenario with the numbers of one seed.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub latency_ns: u64,
+    pub sync_ns: u64,
+    pub snap_count: u32,
+    pub commit_log_count: usize,
+    pub prealloc_bytes: u64,
+    pub codec: bool,
+}
+
+impl Profile {
+    pub fn draw(scenario: &Scenario, decide: Decide) -> Self {
+        let file = &scenario.file;
+        let of = |parameter| decide.draw(About::Profile, parameter, 0);
+        Self {
+            latency_ns: file.machine.latency_us.draw(&mut of(1)) * 1000,
+            sync_ns: file.machine.sync_us.draw(&mut of(2)) * 1000,
+            snap_count: file.ensemble.snap_count.draw(&mut of(3)).max(2) as u32,
+            commit_log_count: file.ensemble.commit_log_count.draw(&mut of(4)) as usize,
+            prealloc_bytes: file.ensemble.prealloc_bytes.draw(&mut of(5)),
+            codec: file.run.codec.unwrap_or_else(|| of(6).one_in(4)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"# Guards: nothing.
+[ensemble]
+servers = 3
+snap_count = [10, 100]
+[[clients]]
+count = 2
+work = "mix"
+pipeline = 4
+[clients.ops]
+set = 3
+get = 1
+[chance]
+power_loss = 0.5
+[boundary]
+sync = 0.01
+[[at]]
+ms = [100, 200]
+what = "partition"
+who = "leader"
+"#;
+
+    #[test]
+    fn a_file_is_read_and_draws_differ_between_seeds() {
+        let scenario = Scenario::parse(Path::new("x/small.toml"), SMALL).unwrap();
+        assert_eq!(scenario.name, "small");
+        assert_eq!(scenario.guards, "Guards: nothing.");
+        let info = scenario.info();
+        assert_eq!((info.servers, info.clients, info.faults), (3, 2, true));
+        let counts: std::collections::BTreeSet<u32> =
+            (0..50).map(|s| Profile::draw(&scenario, Decide::new(s)).snap_count).collect();
+        assert!(counts.len() > 10 && counts.iter().all(|n| (10..=100).contains(n)), "{counts:?}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error =
+            |text: &str| format!("{:#}", Scenario::parse(Path::new("x.toml"), text).unwrap_err());
+        assert!(error("[ensemble]\nservers = 3").contains("first line"));
+        assert!(error("# x\n[ensemble]\nservers = 0").contains("1 to 7"));
+        assert!(error("# x\n[ensemble]\nservers = 3\nsnapcount = 1").contains("snapcount"));
+        assert!(error(&SMALL.replace("power_loss", "power_lost")).contains("power_lost"));
+        assert!(error(&SMALL.replace("[100, 200]", "[200, 100]")).contains("low <= high"));
+    }
+
+    #[test]
+    fn every_scenario_in_the_tree_parses() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let all = Scenario::load_all(&folder).unwrap();
+        assert!(all.len() >= 14, "{} scenarios", all.len());
+        for scenario in all {
+            assert!(scenario.guards.len() > 20, "{}: says too little", scenario.name);
+        }
+    }
+}
