@@ -44,7 +44,7 @@ pub(crate) async fn bind(
 ) -> Result<TcpListener, BindError> {
     let mut tries: u32 = 0;
     loop {
-        let error = match TcpListener::bind(address.as_pair()).await {
+        let error = match bind_once(address).await {
             Ok(listener) => return Ok(listener),
             Err(error) => error,
         };
@@ -59,6 +59,18 @@ pub(crate) async fn bind(
         warn!("{what} port {address} is taken, trying again in {} s", PAUSE.as_secs());
         sleep(PAUSE).await;
     }
+}
+
+/// Every address means those of IPv6 too, as in Java, where the system has them. madsim has one
+/// address for each node.
+async fn bind_once(address: &Address) -> io::Result<TcpListener> {
+    if address.is_wildcard() && !cfg!(madsim) {
+        match TcpListener::bind(("::", address.port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address.as_pair()).await
 }
 
 /// Spawns a task that accepts connections and spawns `serve` for each, until it is aborted.

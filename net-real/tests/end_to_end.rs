@@ -3,35 +3,25 @@
 
 #![cfg(not(madsim))]
 
-use std::future::Future;
+mod common;
+
 use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
-use zebu_core::config::{Config, Ensemble, Limits, Member, MemberRole};
-use zebu_core::conn::client_side::ClientSideConn;
-use zebu_core::ids::{ServerId, SessionId, Xid, Zxid};
-use zebu_core::proto::{
-    Acl, ClientMessage, ClientRequest, ConnectRequest, CreateRequest, ErrorCode, Request, Response,
-    create_flags,
-};
+use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::ids::ServerId;
+use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response};
 use zebu_net_real::disk::lock::DirLock;
 use zebu_net_real::disk::log_thread::OsDisk;
 use zebu_net_real::driver::{Driver, Ended};
 use zebu_net_real::settings::{Address, FourLetterWords, ServerSettings};
 
-/// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not in {PATIENCE:?}"))
-}
+use common::{Client, connect, create, data_of, get, soon};
 
 struct Running {
     address: Address,
@@ -66,106 +56,6 @@ fn alone() -> ServerSettings {
     settings.storage.prealloc_bytes = 1 << 16;
     settings.four_letter_words = FourLetterWords::All;
     settings
-}
-
-struct Client {
-    stream: TcpStream,
-    conn: ClientSideConn,
-    xid: i32,
-}
-
-impl Client {
-    /// A new session, tried for until the server serves.
-    async fn open(address: &Address) -> Self {
-        soon("a session", async {
-            loop {
-                if let Some(client) = Self::try_open(address).await {
-                    return client;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await
-    }
-    async fn try_open(address: &Address) -> Option<Self> {
-        let stream = connect(address).await;
-        let conn = ClientSideConn::new(&Limits::default());
-        let mut client = Self { stream, conn, xid: 0 };
-        let request = ClientRequest::Connect(ConnectRequest {
-            protocol_version: 0,
-            last_zxid_seen: Zxid::ZERO,
-            timeout_ms: 4000,
-            session: SessionId(0),
-            password: bytes::Bytes::from_static(&[0; 16]),
-            read_only: Some(false),
-        });
-        client.send(&[request]).await;
-        match client.next().await? {
-            ClientMessage::Connected(response) => {
-                assert!(response.timeout_ms > 0);
-                Some(client)
-            }
-            other => panic!("expected a ConnectResponse, found {other:?}"),
-        }
-    }
-    async fn send(&mut self, requests: &[ClientRequest]) {
-        let mut bytes = Vec::new();
-        for request in requests {
-            self.conn.encode(request, &mut bytes);
-        }
-        soon("a write", self.stream.write_all(&bytes)).await.expect("the connection stands");
-    }
-    /// The next message, `None` at the connection's end.
-    async fn next(&mut self) -> Option<ClientMessage> {
-        loop {
-            if let Some(message) = self.conn.next().expect("the server speaks the protocol") {
-                return Some(message);
-            }
-            let mut buffer = [0; 16 << 10];
-            match soon("a message", self.stream.read(&mut buffer)).await {
-                Ok(length @ 1..) => self.conn.receive(&buffer[..length]),
-                Ok(0) | Err(_) => return None,
-            }
-        }
-    }
-    fn request(&mut self, request: Request) -> ClientRequest {
-        self.xid += 1;
-        ClientRequest::Request { xid: Xid(self.xid), request }
-    }
-    async fn ask(&mut self, request: Request) -> Result<Response, ErrorCode> {
-        let request = self.request(request);
-        self.send(&[request]).await;
-        self.answer().await
-    }
-    async fn answer(&mut self) -> Result<Response, ErrorCode> {
-        match self.next().await {
-            Some(ClientMessage::Reply { result, .. }) => result,
-            other => panic!("expected a reply, found {other:?}"),
-        }
-    }
-}
-
-async fn connect(address: &Address) -> TcpStream {
-    let connecting = TcpStream::connect((address.host.as_str(), address.port));
-    soon("a connection", connecting).await.expect("the port is open")
-}
-
-fn create(path: &str, data: &'static [u8]) -> Request {
-    Request::Create(CreateRequest {
-        path: path.into(),
-        data: Some(data.into()),
-        acl: Acl::open(),
-        flags: create_flags::PERSISTENT,
-    })
-}
-fn get(path: &str) -> Request {
-    Request::GetData { path: path.into(), watch: false }
-}
-fn data_of(response: Result<Response, ErrorCode>) -> Vec<u8> {
-    match response {
-        Ok(Response::Data { data, .. }) => data.unwrap_or_default().to_vec(),
-        other => panic!("expected data, found {other:?}"),
-    }
 }
 
 fn temporary() -> TempDir {

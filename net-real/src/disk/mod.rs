@@ -6,7 +6,9 @@
 
 pub mod files;
 pub mod lock;
+pub mod log_task;
 pub mod log_thread;
+pub mod memory;
 
 use std::future::Future;
 use std::sync::Arc;
