@@ -16,24 +16,26 @@ class Test:
     run: Callable
     # Sizes of ensemble that it shares with other tests; empty: it starts servers of its own.
     sizes: tuple[int, ...]
+    # What Zebu lacks for it. Such a test must fail; when it passes, the mark is out of date.
+    not_yet: str
 
 
 TESTS: list[Test] = []
 
 
-def shared(*sizes: int):
+def shared(*sizes: int, not_yet: str = ""):
     """A test of an ensemble that others use too: it keeps to its own subtree and kills nobody."""
-    return lambda f: _register(f, sizes)
+    return lambda f: _register(f, sizes, not_yet)
 
 
 def alone(f):
     """A test that starts the servers that it needs."""
-    return _register(f, ())
+    return _register(f, (), "")
 
 
-def _register(f, sizes):
+def _register(f, sizes, not_yet):
     area = f.__module__.removeprefix("test_")
-    TESTS.append(Test(f"{area}.{f.__name__}", f, sizes))
+    TESTS.append(Test(f"{area}.{f.__name__}", f, sizes, not_yet))
     return f
 
 
@@ -79,12 +81,18 @@ def wait_until(what: str, holds: Callable[[], bool], within: float = 20,
     return time.monotonic() - start
 
 
-def perform(name: str, run: Callable) -> bool:
+def perform(name: str, run: Callable, not_yet: str = "") -> bool | None:
+    """Did it pass? None: it could not yet."""
     print(f"{name}", flush=True)
     start, before = time.monotonic(), _checks
     try:
         run()
+        if not_yet:
+            raise AssertionError(f"it passes: strike out its mark `{not_yet}`")
     except Exception as error:
+        if not_yet and "strike out" not in str(error):
+            print(f"  not yet: {not_yet}", flush=True)
+            return None
         print(f"  FAILED {name}: {error}", flush=True)
         if not isinstance(error, AssertionError):
             note(traceback.format_exc())

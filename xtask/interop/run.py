@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import jars
-from harness import TESTS, checks_made, perform
+from harness import TESTS, Test, checks_made, perform
 from servers import Ensemble, Programs
 
 HERE = Path(__file__).parent
@@ -81,12 +81,16 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="zebu-interop-"))
     context = Context(options, work)
     compile_java(context, HERE)
-    passed, failed = 0, []
+    passed, failed, lacking = 0, [], []
 
-    def one(name: str, run) -> None:
+    def one(t: Test, label: str, run) -> None:
         nonlocal passed
-        if perform(name, run):
+        name = f"{t.name} [{label}]"
+        done = perform(name, run, t.not_yet if options.server == "zebu" else "")
+        if done:
             passed += 1
+        elif done is None:
+            lacking.append(t.not_yet)
         else:
             failed.append(name)
 
@@ -98,14 +102,16 @@ def main() -> int:
             with ensemble:
                 for t in chosen:
                     if size in t.sizes:
-                        one(f"{t.name} [{names}]", lambda t=t: t.run(context, ensemble))
+                        one(t, names, lambda t=t: t.run(context, ensemble))
         except AssertionError as error:
             failed.append(f"ensemble of {names}")
             print(f"  FAILED ensemble of {names}: {error}", flush=True)
     for t in chosen:
         if not t.sizes:
-            one(f"{t.name} [{options.server}]", lambda t=t: t.run(context))
+            one(t, options.server, lambda t=t: t.run(context))
 
+    for what in lacking:
+        print(f"not yet: {what}")
     for name in failed:
         print(f"failed: {name}")
     if failed:
@@ -114,7 +120,7 @@ def main() -> int:
         shutil.rmtree(work, ignore_errors=True)
     print(f"{checks_made()} checks, server: {options.server}")
     print(f"{passed} passed, {len(failed)} failed", flush=True)
-    return 1 if failed or passed == 0 else 0
+    return 1 if failed or passed + len(lacking) == 0 else 0
 
 
 if __name__ == "__main__":

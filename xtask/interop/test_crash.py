@@ -53,7 +53,16 @@ class Writer(threading.Thread):
 
 @alone
 def acknowledged_writes_outlive_the_leader(context):
-    with context.ensemble(3) as ensemble:
+    kill_leaders_under_load(context, [context.kind] * 3)
+
+
+@alone
+def acknowledged_writes_outlive_the_leader_of_a_mixed_ensemble(context):
+    kill_leaders_under_load(context, ["java", context.kind, context.kind])
+
+
+def kill_leaders_under_load(context, kinds: list[str]) -> None:
+    with context.ensemble(3, kinds) as ensemble:
         with client(ensemble.hosts) as zk:
             zk.create("/load")
         stop = threading.Event()

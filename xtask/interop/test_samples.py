@@ -5,9 +5,10 @@ import json
 import shutil
 
 from kazoo.exceptions import NoAuthError
+from kazoo.security import make_acl
 
-from clients import client
-from harness import alone, check, equal, note
+from clients import client, tree
+from harness import alone, check, equal, note, wait_until
 from servers import Ensemble
 
 READ, ADMIN = 1, 16
@@ -24,6 +25,53 @@ def java_data_directories(context):
         expected = {n["path"]: n for n in json.loads((sample / "expected.json").read_text())}
         with ensemble, client(server.host) as zk:
             compare(sample.name, zk, expected)
+
+
+@alone
+def java_starts_from_our_directory(context):
+    """The way back: what we wrote, logs and snapshots, served by Java; and by us again."""
+    settings = {"extendedTypesEnabled": "true", "snapCount": "20"}
+    ensemble = Ensemble(context.programs, [context.kind], context.home(), **settings)
+    server = ensemble.servers[0]
+    with ensemble:
+        with client(server.host) as zk:
+            zk.create("/a", b"1")
+            zk.create("/a/empty", b"")
+            zk.create("/a/\u00e9\u8def", b"x" * 3000)
+            for i in range(60):
+                zk.create("/a/n-", b"%d" % i, sequence=True)
+            zk.set_acls("/a/empty", [make_acl("world", "anyone", read=True, admin=True)])
+            t = zk.transaction()
+            t.set_data("/a", b"2")
+            t.delete("/a/n-0000000007")
+            t.commit()
+            t = zk.transaction()
+            t.create("/never")
+            t.check("/a", 99)
+            t.commit()
+            # Its session closes with it.
+            zk.create("/gone", ephemeral=True)
+        written = read(server)
+        wait_until("a snapshot beside the log", lambda: snapshots(server), 20)
+        for kind in ("java", context.kind):
+            server.terminate()
+            server.kind = kind
+            server.start().wait_serving()
+            equal(f"the tree as {kind} serves it", read(server), written)
+            # The next one starts from this one's log and snapshots.
+            with client(server.host) as zk:
+                for i in range(30):
+                    zk.create(f"/{kind}-", b"", sequence=True)
+            written = read(server)
+
+
+def read(server) -> dict:
+    with client(server.host) as zk:
+        return tree(zk)
+
+
+def snapshots(server) -> list:
+    return [p for p in (server.data / "version-2").glob("snapshot.*") if not p.name.endswith(".0")]
 
 
 def compare(sample: str, zk, expected: dict) -> None:

@@ -84,6 +84,18 @@ fn close_session_says_by_its_length_what_it_holds() {
 }
 
 #[test]
+fn a_failed_multi_may_keep_the_bytes_of_its_parts() {
+    let mut part = Vec::new();
+    put_created(&mut part, "/a", None, &Acl::open());
+    let mut multi = header(14);
+    multi.put_count(1);
+    multi.put_i32(-1);
+    multi.put_buffer(Some(&part));
+    // The code is what happens to stand there: the length of the path.
+    assert_eq!(body(multi), Ok((TxnBody::Multi(vec![TxnBody::Error(ErrorCode(2))]), None)));
+}
+
+#[test]
 fn refused_records() {
     let undefined = |value| DecodeError::Undefined { what: "transaction type", value };
     let mut check = header(13);
