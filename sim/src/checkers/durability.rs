@@ -31,6 +31,8 @@ pub struct Durability {
 struct Learning {
     /// The epoch offered.
     epoch: u32,
+    /// NEWLEADER came: what its acknowledgement vouches for is complete.
+    sealed: bool,
     /// What the leader's word makes committed, the learner's acknowledgement of NEWLEADER vouches for.
     committed: u64,
 }
@@ -76,9 +78,13 @@ impl Durability {
         let learning = self.links.entry((server, link)).or_default();
         match packet {
             QuorumPacket::LeaderInfo { epoch, .. } => learning.epoch = epoch.0,
+            // Later proposals are acknowledged one by one.
+            QuorumPacket::NewLeader { .. } => learning.sealed = true,
             QuorumPacket::Snap { zxid }
             | QuorumPacket::Trunc { zxid }
-            | QuorumPacket::Commit { zxid } => {
+            | QuorumPacket::Commit { zxid }
+                if !learning.sealed =>
+            {
                 learning.committed = learning.committed.max(zxid.0);
             }
             _ => {}
