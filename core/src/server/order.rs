@@ -251,6 +251,11 @@ impl Order {
         if request.password[..] != password(session)[..] {
             return self.refuse(conn, cx);
         }
+        // Whatever the old connection still brings was issued before anything of the new one, and
+        // would reach the leader when the session is here again.
+        if let Some(&before) = self.holders.get(&session) {
+            self.close(before, CloseReason::Replaced(session), cx);
+        }
         self.revalidating.entry(session).or_default().push_back(conn);
         self.submissions.push_back(Submission::Revalidate { session, timeout_ms });
     }
