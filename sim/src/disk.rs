@@ -58,21 +58,18 @@ impl NameChange {
             Self::Rename { to, .. } => to.dir,
         }
     }
-    fn apply(&self, names: &mut BTreeMap<FileName, u64>) {
+    /// Gives the inode that lost this name.
+    fn apply(&self, names: &mut BTreeMap<FileName, u64>) -> Option<u64> {
         match self {
-            Self::Link { name, inode } => {
-                names.insert(name.clone(), *inode);
-            }
+            Self::Link { name, inode } => names.insert(name.clone(), *inode),
             Self::Rename { from, to, inode } => {
                 // A skipped `Link` before it leaves nothing under the old name.
                 if names.get(from) == Some(inode) {
                     names.remove(from);
                 }
-                names.insert(to.clone(), *inode);
+                names.insert(to.clone(), *inode)
             }
-            Self::Unlink { name } => {
-                names.remove(name);
-            }
+            Self::Unlink { name } => names.remove(name),
         }
     }
 }
@@ -280,14 +277,17 @@ impl SimDisk {
 
     fn sync_dir(&mut self, dir: Dir) {
         let safe = &mut self.safe_names;
+        let mut unnamed = false;
         self.unsynced_names.retain(|change| {
             let here = change.dir() == dir;
             if here {
-                change.apply(safe);
+                unnamed |= change.apply(safe).is_some();
             }
             !here
         });
-        self.forget_unnamed();
+        if unnamed {
+            self.forget_unnamed();
+        }
     }
 
     fn forget_unnamed(&mut self) {

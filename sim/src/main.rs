@@ -57,6 +57,9 @@ enum Command {
         /// Stop after so many failures.
         #[arg(long, default_value_t = 20)]
         max_failures: u64,
+        /// Without checkers, to see what the world alone costs.
+        #[arg(long)]
+        bare: bool,
     },
     /// The scenarios and what each guards.
     List {
@@ -86,7 +89,7 @@ fn execute(command: Command) -> anyhow::Result<bool> {
             let scenario = Arc::new(Scenario::load(&file)?);
             run::catch_panics(trace || verbose);
             let skip: BTreeSet<String> = skip.into_iter().collect();
-            let setup = Setup { scenario: Arc::clone(&scenario), seed, mutant, skip };
+            let setup = Setup { scenario: Arc::clone(&scenario), seed, mutant, skip, bare: false };
             if verbose {
                 for line in setup.describe() {
                     println!("{line}");
@@ -107,7 +110,7 @@ fn execute(command: Command) -> anyhow::Result<bool> {
             }
             Ok(verdict.failure.is_none())
         }
-        Command::Swarm { path, seeds, mutant, threads, max_failures } => {
+        Command::Swarm { path, seeds, mutant, threads, max_failures, bare } => {
             let scenarios = Scenario::load_all(&path)?;
             run::catch_panics(false);
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -117,6 +120,7 @@ fn execute(command: Command) -> anyhow::Result<bool> {
                 mutant,
                 threads: threads.unwrap_or(cores),
                 failures_max: max_failures,
+                bare,
             };
             let summary = swarm.run();
             print!("{}", summary.text());

@@ -20,6 +20,7 @@ pub struct Swarm {
     pub seeds: Range<u64>,
     pub mutant: Option<Mutant>,
     pub threads: usize,
+    pub bare: bool,
     /// Stop after so many failures.
     pub failures_max: u64,
 }
@@ -61,6 +62,7 @@ impl Swarm {
                 seed,
                 mutant: self.mutant,
                 skip: BTreeSet::new(),
+                bare: self.bare,
             };
             let verdict = run::run(&setup, false);
             let mut summary = summary.lock().expect("no thread panics outside a run");

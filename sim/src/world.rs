@@ -99,6 +99,8 @@ pub struct Setup {
     pub mutant: Option<Mutant>,
     /// Faults to leave out, by name.
     pub skip: BTreeSet<String>,
+    /// Without checkers: what the world alone costs.
+    pub bare: bool,
 }
 
 impl Setup {
