@@ -31,8 +31,10 @@ pub struct Durability {
 struct Learning {
     /// The epoch offered.
     epoch: u32,
-    /// What the leader's word makes committed, the learner's acknowledgement of NEWLEADER vouches for.
+    /// What the leader has said to be committed; up to NEWLEADER, the acknowledgement of that
+    /// vouches for it.
     committed: u64,
+    new_leader: bool,
 }
 
 impl Check for Durability {
@@ -76,9 +78,12 @@ impl Durability {
         let learning = self.links.entry((server, link)).or_default();
         match packet {
             QuorumPacket::LeaderInfo { epoch, .. } => learning.epoch = epoch.0,
+            QuorumPacket::NewLeader { .. } => learning.new_leader = true,
             QuorumPacket::Snap { zxid }
             | QuorumPacket::Trunc { zxid }
-            | QuorumPacket::Commit { zxid } => {
+            | QuorumPacket::Commit { zxid }
+                if !learning.new_leader =>
+            {
                 learning.committed = learning.committed.max(zxid.0);
             }
             _ => {}

@@ -3,8 +3,8 @@
 //! was not accepted before. For each epoch at most one server, in one life, synchronizes others as
 //! its leader, and nobody acknowledges one epoch to two leaders, ever.
 //!
-//! Permitted: two servers that *offer* the same epoch, as long as only one finds a quorum; epochs
-//! that nobody ever led.
+//! Permitted: two servers that *offer* the same epoch, as long as only one finds a quorum, and then
+//! a follower that had accepted the other's offer; epochs that nobody ever led.
 
 use std::collections::BTreeMap;
 
@@ -108,9 +108,6 @@ impl Epochs {
             QuorumPacket::AckEpoch { current: Some(_), .. } => {
                 let offered = self.offered.get(&(server, link)).copied();
                 offered.map_or(Ok(()), |epoch| self.acknowledge(facts, server, link, epoch))
-            }
-            QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
-                self.acknowledge(facts, server, link, zxid.epoch().0)
             }
             _ => Ok(()),
         }
