@@ -31,10 +31,10 @@ pub struct Durability {
 struct Learning {
     /// The epoch offered.
     epoch: u32,
-    /// NEWLEADER came: what its acknowledgement vouches for is complete.
-    sealed: bool,
-    /// What the leader's word makes committed, the learner's acknowledgement of NEWLEADER vouches for.
+    /// What the leader has said to be committed; up to NEWLEADER, the acknowledgement of that
+    /// vouches for it.
     committed: u64,
+    new_leader: bool,
 }
 
 impl Check for Durability {
@@ -78,12 +78,11 @@ impl Durability {
         let learning = self.links.entry((server, link)).or_default();
         match packet {
             QuorumPacket::LeaderInfo { epoch, .. } => learning.epoch = epoch.0,
-            // Later proposals are acknowledged one by one.
-            QuorumPacket::NewLeader { .. } => learning.sealed = true,
+            QuorumPacket::NewLeader { .. } => learning.new_leader = true,
             QuorumPacket::Snap { zxid }
             | QuorumPacket::Trunc { zxid }
             | QuorumPacket::Commit { zxid }
-                if !learning.sealed =>
+                if !learning.new_leader =>
             {
                 learning.committed = learning.committed.max(zxid.0);
             }

@@ -3,9 +3,8 @@
 //! was not accepted before. For each epoch at most one server, in one life, synchronizes others as
 //! its leader, and nobody acknowledges one epoch to two leaders, ever.
 //!
-//! Permitted: two servers that *offer* the same epoch, as long as only one finds a quorum; to follow
-//! the one that did after the epoch was accepted from the other (ACKEPOCH then says -1 and counts
-//! for nothing); epochs that nobody ever led.
+//! Permitted: two servers that *offer* the same epoch, as long as only one finds a quorum, and then
+//! a follower that had accepted the other's offer; epochs that nobody ever led.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +23,7 @@ pub struct Epochs {
     reached: BTreeMap<ServerId, (u32, u32)>,
     /// Who said NEWLEADER, in which of its lives.
     leaders: BTreeMap<u32, (ServerId, u32)>,
-    /// To whom a server acknowledged an epoch, and to whom its NEWLEADER.
-    acknowledged: BTreeMap<(ServerId, u32, &'static str), ServerId>,
+    acknowledged: BTreeMap<(ServerId, u32), ServerId>,
     /// What a learner was offered on a link.
     offered: BTreeMap<(ServerId, LinkId), u32>,
 }
@@ -109,10 +107,7 @@ impl Epochs {
             }
             QuorumPacket::AckEpoch { current: Some(_), .. } => {
                 let offered = self.offered.get(&(server, link)).copied();
-                offered.map_or(Ok(()), |epoch| self.acknowledge(facts, server, link, epoch, "LEADERINFO"))
-            }
-            QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
-                self.acknowledge(facts, server, link, zxid.epoch().0, "NEWLEADER")
+                offered.map_or(Ok(()), |epoch| self.acknowledge(facts, server, link, epoch))
             }
             _ => Ok(()),
         }
@@ -124,13 +119,12 @@ impl Epochs {
         server: ServerId,
         link: LinkId,
         epoch: u32,
-        of: &'static str,
     ) -> Result<(), Violation> {
         let links = &facts.server(server).links;
         let Some(leader) = links.get(&link).and_then(|link| link.peer) else { return Ok(()) };
-        let first = *self.acknowledged.entry((server, epoch, of)).or_insert(leader);
+        let first = *self.acknowledged.entry((server, epoch)).or_insert(leader);
         ensure(first == leader, "Z-LEAD", || {
-            format!("{server:?} acknowledges {of} of epoch {epoch} to {leader:?}, and did to {first:?}")
+            format!("{server:?} acknowledges epoch {epoch} to {leader:?}, and did to {first:?}")
         })
     }
 }

@@ -10,7 +10,7 @@
 //! Permitted: an ephemeral, and a session, still there on a server that lags; a refusal while the
 //! close is under way; expiry of a client whose server was cut off from the leader.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::proto::{
@@ -20,7 +20,7 @@ use zebu_core::server::{Action, Event, PeerMessage};
 use zebu_core::txn::TxnBody;
 
 use super::facts::Facts;
-use super::facts::ledger::{epoch, show};
+use super::facts::ledger::{Proposed, show};
 use super::{Check, ensure};
 use crate::history::{Observation, SimTime, View, Violation};
 use crate::model::Lookup;
@@ -42,8 +42,8 @@ struct Known {
     granted: bool,
     /// The shortest that was ever negotiated.
     timeout: SimTime,
-    /// When the leader last knew that its client was heard.
-    touched: SimTime,
+    /// When which leader last knew that its client was heard.
+    touched: BTreeMap<ServerId, SimTime>,
     /// Somebody proposed to close it.
     closing: bool,
 }
@@ -67,12 +67,12 @@ impl Check for Sessions {
             let session = header.session.0;
             match proposed.txn.body {
                 TxnBody::CloseSession { .. } => {
-                    self.on_close_proposed(facts, session, header.zxid.0, header.cxid.0)?;
+                    self.on_close_proposed(facts, proposed)?;
                 }
                 TxnBody::CreateSession { timeout_ms } => {
                     let known = self.known.entry(session).or_default();
                     known.timeout = ms(timeout_ms);
-                    known.touched = known.touched.max(facts.now);
+                    known.touched.insert(proposed.by, facts.now);
                 }
                 _ => {}
             }
@@ -138,7 +138,7 @@ impl Sessions {
                     return;
                 }
                 if facts.server(server).leads.is_some() {
-                    self.touch(session, facts.now);
+                    self.touch(server, session, facts.now);
                 } else {
                     self.heard.entry(server).or_default().push((session, facts.now));
                 }
@@ -154,19 +154,23 @@ impl Sessions {
                     let Some(from) = peer(facts, server, *link) else { return };
                     let sent = self.reported.get_mut(&(from, server));
                     for (session, at) in sent.and_then(VecDeque::pop_front).unwrap_or_default() {
-                        self.touch(session, at);
+                        self.touch(server, session, at);
                     }
                 }
-                QuorumPacket::Revalidate { session, .. } => self.touch(session.0, facts.now),
+                QuorumPacket::Revalidate { session, .. } => {
+                    self.touch(server, session.0, facts.now);
+                }
                 _ => {}
             },
             _ => {}
         }
     }
 
-    fn touch(&mut self, session: u64, at: SimTime) {
+    /// The leader knows that the session's client was heard then.
+    fn touch(&mut self, leader: ServerId, session: u64, at: SimTime) {
         if let Some(known) = self.known.get_mut(&session) {
-            known.touched = known.touched.max(at);
+            let touched = known.touched.entry(leader).or_insert(at);
+            *touched = at.max(*touched);
         }
     }
 
@@ -232,7 +236,7 @@ impl Sessions {
         let negotiated = ms(granted.timeout_ms);
         known.timeout = if known.timeout == 0 { negotiated } else { known.timeout.min(negotiated) };
         if facts.server(server).leads.is_some() {
-            known.touched = known.touched.max(facts.now);
+            known.touched.insert(server, facts.now);
         }
         let closed = facts.model.sessions.get(&session).and_then(|s| s.closed);
         let here = view.servers.iter().find(|s| s.id == server).and_then(|s| s.database);
@@ -266,26 +270,22 @@ impl Sessions {
         })
     }
 
-    fn on_close_proposed(
-        &mut self,
-        facts: &Facts,
-        session: u64,
-        zxid: u64,
-        cxid: i32,
-    ) -> Result<(), Violation> {
+    fn on_close_proposed(&mut self, facts: &Facts, proposed: &Proposed) -> Result<(), Violation> {
+        let header = &proposed.txn.header;
+        let session = header.session.0;
         let Some(known) = self.known.get_mut(&session) else { return Ok(()) };
         known.closing = true;
-        if cxid != 0 {
+        if header.cxid.0 != 0 {
             return Ok(());
         }
         let timeout = facts.at_least(known.timeout);
-        let (now, touched) = (facts.now, known.touched);
-        let began = facts.epoch_began.get(&epoch(zxid)).copied().unwrap_or(0);
+        let touched = known.touched.get(&proposed.by).copied().unwrap_or(0);
+        let began = facts.epoch_began.get(&header.zxid.epoch().0).copied().unwrap_or(0);
         let since = touched.max(began);
-        ensure(now.saturating_sub(since) >= timeout, "C-EXP", || {
-            let silent = (now - since) / 1_000_000;
+        ensure(facts.now.saturating_sub(since) >= timeout, "C-EXP", || {
+            let (zxid, silent) = (header.zxid, (facts.now - since) / 1_000_000);
             let timeout = timeout / 1_000_000;
-            format!("session {session:x} expires at {} after {silent} ms of {timeout}", show(zxid))
+            format!("session {session:x} expires at {zxid} after {silent} ms of {timeout}")
         })
     }
 }
