@@ -113,7 +113,7 @@ fn serve<F: Files>(
                 Command::TakeSnapshot(database) => {
                     store(&mut log, &mut batch);
                     snapshot.wait();
-                    let writing = log.begin_snapshot(database, config);
+                    let writing = log.begin_snapshot(*database, config);
                     if let Err(error) = snapshot.start(writing, reports.clone()) {
                         log.fail(format!("cannot start the snapshot's thread: {error}"));
                     }
