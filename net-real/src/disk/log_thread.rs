@@ -339,7 +339,7 @@ mod tests {
         log.store(vec![append(1, 1)]);
         match events.recv() {
             Ok(Event::StoreFailed { what }) => {
-                assert!(what.starts_with("fdatasync log."), "{what}")
+                assert!(what.starts_with("fdatasync log."), "{what}");
             }
             other => panic!("{other:?}"),
         }
