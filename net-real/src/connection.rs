@@ -129,13 +129,12 @@ where
 {
     let mut bytes = greeting;
     let mut messages = Vec::new();
+    if !bytes.is_empty()
+        && let Err(error) = send(&mut stream, &mut bytes).await
+    {
+        return Ended::Broken(error);
+    }
     loop {
-        // Before anything is taken: a greeting, if there is one.
-        if !bytes.is_empty() {
-            if let Err(error) = send(&mut stream, &mut bytes).await {
-                return Ended::Broken(error);
-            }
-        }
         let taken = outbox.take(&mut messages).await;
         lock(machine).queue(&mut messages);
         loop {

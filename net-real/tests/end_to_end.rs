@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response};
+use zebu_core::proto::{ErrorCode, Request, Response};
 use zebu_net_real::disk::lock::DirLock;
 use zebu_net_real::disk::log_thread::OsDisk;
 use zebu_net_real::driver::{Driver, Ended};

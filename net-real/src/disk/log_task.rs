@@ -81,7 +81,7 @@ async fn serve<F: Files>(
                 Command::TakeSnapshot(database) => {
                     log.store(std::mem::take(&mut batch));
                     // At once: nothing can then come between a snapshot and a cut.
-                    log.begin_snapshot(database, &config).write();
+                    log.begin_snapshot(*database, &config).write();
                     yield_now().await;
                 }
             }

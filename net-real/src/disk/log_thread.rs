@@ -113,7 +113,7 @@ fn serve<F: Files>(
                 Command::TakeSnapshot(database) => {
                     store(&mut log, &mut batch);
                     snapshot.wait();
-                    let writing = log.begin_snapshot(database, config);
+                    let writing = log.begin_snapshot(*database, config);
                     if let Err(error) = snapshot.start(writing, reports.clone()) {
                         log.fail(format!("cannot start the snapshot's thread: {error}"));
                     }
@@ -170,5 +170,182 @@ impl Drop for Panicked {
         if thread::panicking() {
             self.0.send(Event::StoreFailed { what: "a thread of the disk panicked".into() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
+    use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
+    use zebu_core::time::WallTime;
+    use zebu_core::txn::{Entry, Txn, TxnBody, TxnHeader, codec};
+
+    use super::*;
+
+    const CONFIG: StorageConfig = StorageConfig {
+        prealloc_bytes: 1 << 16,
+        record_max: 1 << 20,
+        commit_log_count: 100,
+        mutant: None,
+    };
+
+    fn zxid(counter: u32) -> Zxid {
+        Zxid::new(Epoch(1), counter)
+    }
+
+    fn entry(counter: u32) -> Entry {
+        let header = TxnHeader {
+            session: SessionId(7),
+            cxid: Xid(1),
+            zxid: zxid(counter),
+            time: WallTime(1),
+        };
+        let body = TxnBody::CreateSession { timeout_ms: 4000 };
+        codec::encode(Txn { header, body, digest: None })
+    }
+
+    fn append(ticket: u64, counter: u32) -> (Ticket, StoreOp) {
+        (Ticket(ticket), StoreOp::Append(vec![entry(counter)]))
+    }
+
+    /// What stands before the first record of an epoch.
+    fn epochs() -> impl Iterator<Item = (Ticket, StoreOp)> {
+        let save = [StoreOp::SaveAcceptedEpoch(Epoch(1)), StoreOp::SaveCurrentEpoch(Epoch(1))];
+        save.into_iter().map(|op| (Ticket(0), op))
+    }
+
+    /// Reports, and where they arrive.
+    fn reports() -> (Reports, Receiver<Event>) {
+        let (sender, events) = mpsc::channel();
+        (Reports::new(move |event| drop(sender.send(event))), events)
+    }
+
+    fn open(root: &std::path::Path, reports: Reports) -> (Recovered, LogThread) {
+        let files = OsFiles::new(root, root).expect("it is writable");
+        start(files, CONFIG, reports, None).expect("nothing is broken")
+    }
+
+    /// Runs what a runtime would.
+    fn close(log: LogThread) {
+        drop(log.commands);
+        let _ = log.end.blocking_recv();
+    }
+
+    #[test]
+    fn a_batch_is_reported_once_and_found_again() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (to, events) = reports();
+        let (_, mut log) = open(root.path(), to);
+        log.store(epochs().chain([append(1, 1), append(2, 2)]).collect());
+        close(log);
+        let events: Vec<Event> = events.iter().collect();
+        assert!(matches!(*events, [Event::Durable { upto: Ticket(2) }]), "{events:?}");
+
+        let (recovered, log) = open(root.path(), reports().0);
+        assert_eq!(recovered.database.last_processed, zxid(2));
+        assert_eq!(recovered.window, [entry(1), entry(2)]);
+        assert_eq!(recovered.epochs.current, Epoch(1));
+        close(log);
+    }
+
+    #[test]
+    fn a_truncation_answers_between_what_is_before_and_behind_it() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (to, events) = reports();
+        let (_, mut log) = open(root.path(), to);
+        let cut = (Ticket(4), StoreOp::Truncate { after: zxid(1) });
+        let ops = [append(1, 1), append(2, 2), append(3, 3), cut, append(5, 2)];
+        log.store(epochs().chain(ops).collect());
+        close(log);
+        let events: Vec<Event> = events.iter().collect();
+        match &*events {
+            [
+                Event::Durable { upto: Ticket(3) },
+                Event::Truncated { ticket: Ticket(4), recovered },
+                Event::Durable { upto: Ticket(5) },
+            ] => assert_eq!(recovered.database.last_processed, zxid(1)),
+            other => panic!("{other:?}"),
+        }
+        let (recovered, log) = open(root.path(), reports().0);
+        assert_eq!(recovered.database.last_processed, zxid(2));
+        close(log);
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_beside_the_log() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let (to, events) = reports();
+        let (recovered, mut log) = open(root.path(), to);
+        let mut database = recovered.database;
+        database.apply(&entry(1).txn);
+        log.store(epochs().chain([append(1, 1)]).collect());
+        log.take_snapshot(Box::new(database));
+        log.store(vec![append(2, 2)]);
+        // Three reports, the snapshot's whenever it is done.
+        let mut taken = None;
+        let mut durable = Vec::new();
+        for event in events.iter().take(3) {
+            match event {
+                Event::SnapshotTaken { zxid } => taken = Some(zxid),
+                Event::Durable { upto } => durable.push(upto),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((taken, durable), (Some(zxid(1)), vec![Ticket(1), Ticket(2)]));
+        close(log);
+        let (recovered, log) = open(root.path(), reports().0);
+        assert_eq!(recovered.database.last_processed, zxid(2));
+        close(log);
+    }
+
+    /// A disk whose syncs fail from some moment on.
+    #[derive(Clone)]
+    struct Failing {
+        files: OsFiles,
+        broken: Arc<AtomicBool>,
+    }
+
+    impl Files for Failing {
+        fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
+            match op {
+                DiskOp::Sync(name) if self.broken.load(Relaxed) => Err(DiskError {
+                    operation: "fdatasync",
+                    name: name.name.clone(),
+                    message: "no".into(),
+                }),
+                op => self.files.perform(op),
+            }
+        }
+    }
+
+    impl Directory for Failing {
+        fn list(&self, dir: Dir) -> Result<Vec<(String, u64)>, DiskError> {
+            self.files.list(dir)
+        }
+        fn read(&self, file: &FileName, at: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+            self.files.read(file, at, buf)
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_reported_and_never_tried_again() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let broken = Arc::new(AtomicBool::new(false));
+        let files = OsFiles::new(root.path(), root.path()).expect("it is writable");
+        let files = Failing { files, broken: broken.clone() };
+        let (to, events) = reports();
+        let (_, mut log) = start(files, CONFIG, to, None).expect("nothing is broken yet");
+        broken.store(true, Relaxed);
+        log.store(vec![append(1, 1)]);
+        match events.recv() {
+            Ok(Event::StoreFailed { what }) => {
+                assert!(what.starts_with("fdatasync log."), "{what}");
+            }
+            other => panic!("{other:?}"),
+        }
+        broken.store(false, Relaxed);
+        log.store(vec![append(2, 2)]);
+        close(log);
+        assert!(events.iter().next().is_none(), "nothing after a failure is believed");
     }
 }

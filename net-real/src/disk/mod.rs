@@ -130,15 +130,11 @@ impl<F: Files> LogWorker<F> {
 
     /// Begins a snapshot: the log goes on in a new file, and the snapshot's own writer is handed out,
     /// to be run anywhere.
-    pub fn begin_snapshot(
-        &mut self,
-        database: Box<Database>,
-        config: &StorageConfig,
-    ) -> Snapshot<F> {
+    pub fn begin_snapshot(&mut self, database: Database, config: &StorageConfig) -> Snapshot<F> {
         self.storage.roll();
         Snapshot {
             zxid: database.last_processed,
-            writer: SnapshotWriter::new(*database, config),
+            writer: SnapshotWriter::new(database, config),
             files: self.files.clone(),
             reports: self.reports.clone(),
             cancelled: Arc::default(),

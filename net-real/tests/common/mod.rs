@@ -17,22 +17,22 @@ use zebu_core::proto::{
 use zebu_net_real::settings::Address;
 
 /// No test waits longer for anything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not in {PATIENCE:?}"))
 }
 
 /// A client that asks one thing after the other, or many at once.
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     conn: ClientSideConn,
     xid: i32,
 }
 
 impl Client {
     /// A new session, tried for until the server serves.
-    pub async fn open(address: &Address) -> Self {
+    pub(crate) async fn open(address: &Address) -> Self {
         soon("a session", async {
             loop {
                 if let Some(client) = Self::try_open(address).await {
@@ -43,7 +43,7 @@ impl Client {
         })
         .await
     }
-    pub async fn try_open(address: &Address) -> Option<Self> {
+    pub(crate) async fn try_open(address: &Address) -> Option<Self> {
         let connecting = TcpStream::connect((address.host.as_str(), address.port));
         let stream = soon("a connection", connecting).await.ok()?;
         let conn = ClientSideConn::new(&Limits::default());
@@ -65,7 +65,7 @@ impl Client {
             other => panic!("expected a ConnectResponse, found {other:?}"),
         }
     }
-    pub async fn send(&mut self, requests: &[ClientRequest]) {
+    pub(crate) async fn send(&mut self, requests: &[ClientRequest]) {
         self.try_send(requests).await.expect("the connection stands");
     }
     async fn try_send(&mut self, requests: &[ClientRequest]) -> std::io::Result<()> {
@@ -78,7 +78,7 @@ impl Client {
         self.stream.flush().await
     }
     /// The next message, `None` at the connection's end.
-    pub async fn next(&mut self) -> Option<ClientMessage> {
+    pub(crate) async fn next(&mut self) -> Option<ClientMessage> {
         loop {
             if let Some(message) = self.conn.next().expect("the server speaks the protocol") {
                 return Some(message);
@@ -90,16 +90,16 @@ impl Client {
             }
         }
     }
-    pub fn request(&mut self, request: Request) -> ClientRequest {
+    pub(crate) fn request(&mut self, request: Request) -> ClientRequest {
         self.xid += 1;
         ClientRequest::Request { xid: Xid(self.xid), request }
     }
-    pub async fn ask(&mut self, request: Request) -> Result<Response, ErrorCode> {
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Response, ErrorCode> {
         let request = self.request(request);
         self.send(&[request]).await;
         self.answer().await
     }
-    pub async fn answer(&mut self) -> Result<Response, ErrorCode> {
+    pub(crate) async fn answer(&mut self) -> Result<Response, ErrorCode> {
         match self.next().await {
             Some(ClientMessage::Reply { result, .. }) => result,
             other => panic!("expected a reply, found {other:?}"),
@@ -107,12 +107,12 @@ impl Client {
     }
 }
 
-pub async fn connect(address: &Address) -> TcpStream {
+pub(crate) async fn connect(address: &Address) -> TcpStream {
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
     soon("a connection", connecting).await.expect("the port is open")
 }
 
-pub fn create(path: &str, data: &'static [u8]) -> Request {
+pub(crate) fn create(path: &str, data: &'static [u8]) -> Request {
     Request::Create(CreateRequest {
         path: path.into(),
         data: Some(data.into()),
@@ -120,10 +120,10 @@ pub fn create(path: &str, data: &'static [u8]) -> Request {
         flags: create_flags::PERSISTENT,
     })
 }
-pub fn get(path: &str) -> Request {
+pub(crate) fn get(path: &str) -> Request {
     Request::GetData { path: path.into(), watch: false }
 }
-pub fn data_of(response: Result<Response, ErrorCode>) -> Vec<u8> {
+pub(crate) fn data_of(response: Result<Response, ErrorCode>) -> Vec<u8> {
     match response {
         Ok(Response::Data { data, .. }) => data.unwrap_or_default().to_vec(),
         other => panic!("expected data, found {other:?}"),
