@@ -52,10 +52,10 @@ fn files(root: &Path) -> Result<Vec<File>> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
+            if !ours(&path) {
+                continue;
+            }
             if path.is_dir() {
-                if !ours(&path) {
-                    continue;
-                }
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 // What is no text is test data.
@@ -67,8 +67,8 @@ fn files(root: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-fn ours(folder: &Path) -> bool {
-    let name = folder.file_name().unwrap_or_default();
+fn ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
     !["target", ".git", "zebu-data", "corpus", "artifacts"].iter().any(|other| name == *other)
 }
 

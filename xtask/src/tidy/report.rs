@@ -9,7 +9,7 @@ use super::{File, files};
 const SHOWN: usize = 10;
 
 pub(crate) fn report(root: &Path) -> Result<()> {
-    let files: Vec<File> = files(root)?.into_iter().filter(File::is_rust).collect();
+    let files: Vec<File> = files(root)?.into_iter().filter(is_code).collect();
     let mut lengths: Vec<(usize, String)> = vec![];
     let mut functions: Vec<(usize, String)> = vec![];
     for file in &files {
@@ -24,6 +24,11 @@ pub(crate) fn report(root: &Path) -> Result<()> {
     show("files, without their tests", lengths);
     show("functions", functions);
     Ok(())
+}
+
+fn is_code(file: &File) -> bool {
+    let tests = ["tests.rs", "model.rs"].iter().any(|end| file.path.ends_with(end));
+    file.is_rust() && !tests && !file.path.contains("/tests/")
 }
 
 fn show(what: &str, mut found: Vec<(usize, String)>) {

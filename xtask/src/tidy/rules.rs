@@ -6,22 +6,36 @@ use zebu_core::proto::OpCode;
 
 use super::File;
 
-/// What core may be made of, with everything that comes along. A line more needs an argument in
-/// its commit: whatever core links decides whether it can reach a clock.
+/// What core may be made of, and what that brings along. A line more needs an argument in its
+/// commit: whatever core links decides whether it can reach a clock.
 const CORE_MAY_USE: &[&str] = &[
     "bytes",
-    "cfg-if",
-    "crc32fast",
     "hashbrown",
-    "proc-macro2",
-    "quote",
     "serde",
     "serde_core",
+    "thiserror",
+    // Procedural macros: nothing of them is linked.
+    "proc-macro2",
+    "quote",
     "serde_derive",
     "syn",
-    "thiserror",
     "thiserror-impl",
     "unicode-ident",
+    // Checksums of the tree.
+    "cfg-if",
+    "crc32fast",
+    // Passwords in ACLs, as upstream hashes them.
+    "base64ct",
+    "block-buffer",
+    "cpufeatures",
+    "crypto-common",
+    "digest",
+    "hybrid-array",
+    "sha1",
+    "typenum",
+    // Snapshots that upstream compressed.
+    "adler2",
+    "miniz_oxide",
 ];
 
 /// Never in a tree that others are to read.
