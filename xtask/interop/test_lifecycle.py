@@ -1,10 +1,11 @@
 """Starting and stopping: clean ends, kept data, mistakes in the configuration."""
 
 import re
+import socket
 import subprocess
 
 from clients import client, tree
-from harness import alone, check, equal, note
+from harness import alone, check, equal, note, wait_until
 
 
 def fill(zk) -> None:
@@ -89,3 +90,44 @@ def mistakes_in_zoo_cfg(context):
                            capture_output=True, text=True)
     check("an ensemble without myid", ended.returncode != 0 and "myid" in ended.stdout + ended.stderr,
           ended.stdout + ended.stderr)
+
+
+@alone
+def what_the_readme_says(context):
+    """A server without a configuration, in an empty folder, and our own client."""
+    if context.kind == "java":
+        return note("nothing to show with Java")
+    with socket.socket() as s:
+        # It takes the usual port; somebody else may have it.
+        if s.connect_ex(("127.0.0.1", 2181)) == 0:
+            return note("port 2181 is taken: not tried")
+    home = context.home()
+    with open(home / "log", "wb") as log:
+        process = subprocess.Popen([context.programs.zebu], cwd=home, stdout=log, stderr=log)
+
+    def cli(*command: str) -> str:
+        ended = subprocess.run([context.programs.zebu, "cli", *command], timeout=30,
+                               capture_output=True, text=True)
+        return ended.stdout + ended.stderr
+    try:
+        wait_until("it serves", lambda: "zookeeper" in cli("ls", "/"), 20)
+        for command, expected in [
+            (("create", "/hello", "world"), "/hello"),
+            (("get", "/hello"), "world"),
+            (("set", "/hello", "again"), ""),
+            (("get", "/hello"), "again"),
+            (("ls", "/"), "hello"),
+            (("stat", "/hello"), "1"),
+            (("get", "/nothing"), "/nothing"),
+            (("delete", "/hello"), ""),
+        ]:
+            said = cli(*command)
+            check("zebu cli " + " ".join(command), expected in said, said)
+        with client("127.0.0.1:2181") as zk:
+            equal("and kazoo", zk.exists("/hello"), None)
+        check("its data is beside it", (home / "zebu-data").is_dir())
+        process.terminate()
+        equal("exit code after SIGTERM", process.wait(15), 0)
+    finally:
+        process.kill()
+        process.wait()

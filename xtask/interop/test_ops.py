@@ -2,10 +2,10 @@
 
 import time
 
-from kazoo.exceptions import (BadArgumentsError, BadVersionError, NoAuthError,
+from kazoo.exceptions import (AuthFailedError, BadArgumentsError, BadVersionError, NoAuthError,
                               NoChildrenForEphemeralsError, NodeExistsError, NoNodeError,
                               NotEmptyError, RolledBackError, RuntimeInconsistency)
-from kazoo.security import OPEN_ACL_UNSAFE, make_acl
+from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, make_acl, make_digest_acl
 
 from clients import area, client
 from harness import check, equal, raises, shared
@@ -211,3 +211,30 @@ def acls(_, ensemble):
         zk.set_acls(f"{root}/a", OPEN_ACL_UNSAFE, version=1)
         equal("open again", zk.set(f"{root}/a", b"y").version, 1)
         raises("get_acls of nothing", NoNodeError, zk.get_acls, f"{root}/no")
+
+
+@shared(1, 3)
+def digest_acls(_, ensemble):
+    with area(ensemble, "digest") as (zk, root), client(ensemble.hosts) as owner:
+        owner.add_auth("digest", "me:secret")
+        mine = make_digest_acl("me", "secret", all=True)
+        owner.create(f"{root}/a", b"x", acl=[mine])
+        owner.create(f"{root}/b", b"y", acl=CREATOR_ALL_ACL)
+        zk.sync(root)
+        for path in (f"{root}/a", f"{root}/b"):
+            raises("a stranger does not read", NoAuthError, zk.get, path)
+            raises("nor write", NoAuthError, zk.set, path, b"")
+            raises("nor see the ACL", NoAuthError, zk.get_acls, path)
+            equal("the owner writes", owner.set(path, b"mine").version, 1)
+            equal("`auth` became the owner", owner.get_acls(path)[0], [mine])
+        t = zk.transaction()
+        t.create(f"{root}/c")
+        t.set_data(f"{root}/a", b"")
+        equal("a stranger's transaction", [type(r) for r in t.commit()], [RolledBackError, NoAuthError])
+        with client(ensemble.hosts, auth_data=[("digest", "me:wrong")]) as other:
+            raises("a wrong password", NoAuthError, other.get, f"{root}/a")
+        with client(ensemble.servers[-1].host, auth_data=[("digest", "me:secret")]) as other:
+            other.sync(root)
+            equal("the owner on another server", other.get(f"{root}/a")[0], b"mine")
+            other.delete(f"{root}/a")
+        raises("a scheme that is none", AuthFailedError, owner.add_auth, "nonsense", "x")
