@@ -358,15 +358,18 @@ impl World {
     }
 
     /// The client's process dies; another one comes after a while.
-    pub(crate) fn abandon_client(&mut self, seat: usize, downtime: SimTime) {
+    pub(crate) fn abandon_client(&mut self, seat: usize, downtime: SimTime, aud: &mut Audience) {
         let c = self.seats[seat];
         let client = &mut self.clients[c];
         if !client.is_here() {
             return;
         }
         client.life = Life::Abandoned;
-        client.link = Link::None;
-        let host = client.host;
+        let was_up = matches!(std::mem::replace(&mut client.link, Link::None), Link::Up { .. });
+        let (id, host) = (client.id, client.host);
+        if was_up {
+            aud.observe(self.now, &self.nodes, &Observation::Disconnected { client: id });
+        }
         let mut draw = self.decide.draw(About::Downtime, host as u64, c as u64);
         // The kernel says good-bye, or the machine is gone and nobody does.
         let notice = if draw.one_in(2) { 0 } else { draw.magnitude(1, 20 * self.tick_ns()) };

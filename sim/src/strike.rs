@@ -84,7 +84,7 @@ impl World {
             FaultClass::ClientCrash => {
                 if !self.seats.is_empty() {
                     let seat = draw.index(self.seats.len());
-                    self.abandon_client(seat, fault.for_ns);
+                    self.abandon_client(seat, fault.for_ns, aud);
                 }
             }
         }
