@@ -42,6 +42,8 @@ pub struct Liveness {
 struct Pulse {
     heard: BTreeMap<ServerId, SimTime>,
     established_at: SimTime,
+    /// Its time is not up before then.
+    good_until: SimTime,
     /// It was told something when its time was already up.
     warned_at: Option<SimTime>,
 }
@@ -261,8 +263,8 @@ impl Liveness {
 
 impl Pulse {
     /// Is it more than syncLimit and a tick since a quorum was heard from?
-    fn is_overdue(&self, facts: &Facts, server: ServerId) -> bool {
-        if self.established_at == 0 || facts.is_alone() {
+    fn is_overdue(&mut self, facts: &Facts, server: ServerId) -> bool {
+        if self.established_at == 0 || facts.now <= self.good_until || facts.is_alone() {
             return false;
         }
         // One tick to notice, one because deadlines are looked at once a tick, and drift.
@@ -281,7 +283,8 @@ impl Pulse {
         times.sort_unstable();
         // The newest moment by which a quorum had been heard from.
         let quorum_at = times[(times.len() - 1) / 2].max(self.established_at);
-        facts.now > quorum_at + limit
+        self.good_until = quorum_at + limit;
+        facts.now > self.good_until
     }
 }
 

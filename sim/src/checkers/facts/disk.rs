@@ -4,7 +4,7 @@
 //! "Would survive" is the worst case: a file's bytes count from its sync on, a name from the sync of
 //! its directory on, and what was cut, removed or emptied counts as gone at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use zebu_core::ids::Zxid;
@@ -135,13 +135,14 @@ pub struct DiskFacts {
     last: u64,
     /// The same of the log alone.
     last_logged: u64,
+    newest_snapshot: u64,
     durable: u64,
     accepted: Option<u32>,
     current: Option<u32>,
     safe_accepted: Option<u32>,
     safe_current: Option<u32>,
     /// Logs or snapshots were removed, and a power loss may bring them back.
-    removed_unsynced: bool,
+    removed_unsynced: [bool; 2],
     /// The newest record that was written where a recovery would not look for it.
     stray: Option<u64>,
 }
@@ -166,7 +167,7 @@ impl DiskFacts {
     /// Whether a power loss could bring back something that was cut off or removed.
     pub fn may_come_back(&self) -> bool {
         let names = || self.logs(&self.names);
-        self.removed_unsynced || names().any(|(_, file)| file.cut_unsynced)
+        self.removed_unsynced.contains(&true) || names().any(|(_, file)| file.cut_unsynced)
     }
     /// A record that the last operation wrote behind a gap, where no recovery would look for it.
     pub fn stray(&self) -> Option<u64> {
@@ -190,7 +191,7 @@ impl DiskFacts {
     }
     /// The newest snapshot that is there at all.
     pub fn newest_snapshot(&self) -> u64 {
-        self.snapshots(&self.names).max().unwrap_or(0)
+        self.newest_snapshot
     }
 
     /// An operation was performed, or refused; the records it added.
@@ -205,66 +206,120 @@ impl DiskFacts {
             }
             return found;
         }
-        match op {
-            DiskOp::Create(name) => self.create(name),
-            DiskOp::Write { file: name, offset, bytes } => {
-                let (before, snapshot) = (self.last_logged, self.newest_snapshot());
-                let is_log = matches!(Name::of(name), Name::Log(_));
-                let Some(file) = self.file(name) else { return found };
-                file.write(*offset as usize, bytes);
-                if is_log {
-                    file.parse(&mut found);
-                    let written = payload::record(bytes);
-                    if let (true, Some(record)) = (found.is_empty(), written) {
-                        self.stray = payload::zxid_of(record.payload);
-                    }
-                }
-                link(&mut found, before, snapshot);
+        // The marks are counted anew only where they may have changed: there are many files, and
+        // nearly every operation is an append or its sync.
+        let recount = match op {
+            DiskOp::Create(name) => {
+                let new = !self.names.contains_key(&Name::of(name));
+                self.create(name);
+                !(new && matches!(Name::of(name), Name::Log(_) | Name::Other(_)))
+            }
+            DiskOp::Write { file, offset, bytes } => {
+                self.write(file, *offset as usize, bytes, &mut found)
             }
             DiskOp::SetLen { file: name, len } => {
-                if let Some(file) = self.file(name) {
-                    file.clean = false;
-                    let records = file.chain.len();
-                    file.cut(*len as usize);
-                    file.cut_unsynced |= file.chain.len() < records;
-                    file.content.truncate(*len as usize);
-                }
+                let Some(file) = self.file(name) else { return found };
+                file.clean = false;
+                let records = file.chain.len();
+                file.cut(*len as usize);
+                file.content.truncate(*len as usize);
+                let cut = file.chain.len() < records;
+                file.cut_unsynced |= cut;
+                cut || !matches!(Name::of(name), Name::Log(_))
             }
             DiskOp::Sync(name) => {
-                if let Some(file) = self.file(name) {
-                    file.sync();
+                let Some(file) = self.file(name) else { return found };
+                file.sync();
+                match Name::of(name) {
+                    Name::Log(zxid) => !self.extends_durable(zxid),
+                    Name::Other(_) => false,
+                    Name::Snapshot(_) | Name::AcceptedEpoch | Name::CurrentEpoch => true,
                 }
             }
             DiskOp::Rename { from, to } => {
                 if let Some(id) = self.names.remove(&Name::of(from)) {
                     self.names.insert(Name::of(to), id);
                 }
+                true
             }
             DiskOp::Remove(name) => {
                 let name = Name::of(name);
                 self.names.remove(&name);
                 let was_safe = self.safe_names.remove(&name).is_some();
-                if let Name::Log(_) | Name::Snapshot(_) = name {
-                    self.removed_unsynced |= was_safe;
-                }
+                let kept = matches!(name, Name::Log(_) | Name::Snapshot(_));
+                self.removed_unsynced[name.dir() as usize] |= kept && was_safe;
+                kept
             }
             DiskOp::SyncDir(dir) => {
-                // Removals of both kinds are followed by both syncs, in any order, or by one only;
-                // the last one settles them.
-                self.removed_unsynced = false;
-                self.safe_names.retain(|name, _| name.dir() != *dir);
-                let here = self.names.iter().filter(|(name, _)| name.dir() == *dir);
-                self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));
-                let named =
-                    |id: &u32| self.names.values().chain(self.safe_names.values()).any(|n| n == id);
-                let gone: Vec<u32> = self.files.keys().copied().filter(|id| !named(id)).collect();
-                for id in gone {
-                    self.files.remove(&id);
-                }
+                self.sync_dir(*dir);
+                true
             }
+        };
+        if recount {
+            self.recount();
         }
-        self.recount();
         found
+    }
+
+    /// True when marks may have gone back.
+    fn write(
+        &mut self,
+        name: &FileName,
+        offset: usize,
+        bytes: &[u8],
+        found: &mut Vec<Logged>,
+    ) -> bool {
+        let (before, snapshot) = (self.last_logged, self.newest_snapshot);
+        let is_newest = self.names.range(Name::Log(0)..=Name::Log(u64::MAX)).next_back();
+        let is_newest = is_newest.is_some_and(|(newest, _)| *newest == Name::of(name));
+        let Some(file) = self.file(name) else { return false };
+        let records = file.chain.len();
+        file.write(offset, bytes);
+        match Name::of(name) {
+            Name::Other(_) => return false,
+            Name::Snapshot(_) | Name::AcceptedEpoch | Name::CurrentEpoch => return true,
+            Name::Log(_) => {}
+        }
+        let cut = file.chain.len() < records;
+        file.parse(found);
+        if let (true, Some(record)) = (found.is_empty(), payload::record(bytes)) {
+            self.stray = payload::zxid_of(record.payload);
+        }
+        link(found, before, snapshot);
+        if let Some(newest) = found.last() {
+            self.last_logged = newest.zxid;
+            self.last = self.last.max(newest.zxid);
+        }
+        cut || !is_newest
+    }
+
+    /// Does a log file that was synced now simply go on where what is durable ended?
+    fn extends_durable(&mut self, name: u64) -> bool {
+        let name = Name::Log(name);
+        let id = self.names.get(&name);
+        let safe_name = id.is_some() && self.safe_names.get(&name) == id;
+        let Some(file) = id.and_then(|id| self.files.get(id)).filter(|_| safe_name) else {
+            return false;
+        };
+        let (Some(first), Some(last)) = (file.chain.first(), file.chain.last()) else {
+            return false;
+        };
+        let same_epoch = first.zxid >> 32 == self.durable >> 32;
+        let goes_on = first.zxid <= self.durable + 1 && last.zxid >= self.durable;
+        if same_epoch && goes_on && file.safe == file.chain.len() {
+            self.durable = last.zxid;
+        }
+        same_epoch && goes_on && file.safe == file.chain.len()
+    }
+
+    fn sync_dir(&mut self, dir: Dir) {
+        self.removed_unsynced[dir as usize] = false;
+        self.safe_names.retain(|name, _| name.dir() != dir);
+        let here = self.names.iter().filter(|(name, _)| name.dir() == dir);
+        self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));
+        let named: BTreeSet<u32> =
+            self.names.values().chain(self.safe_names.values()).copied().collect();
+        self.files.retain(|id, _| named.contains(id));
     }
 
     /// Everything anew: what a process sees, and what of it a power loss would leave.
@@ -278,7 +333,7 @@ impl DiskFacts {
             for (name, _) in certain.list(dir).unwrap_or_default() {
                 let name = Name::of(&FileName { dir, name });
                 let kept = matches!(name, Name::Log(_) | Name::Snapshot(_));
-                self.removed_unsynced |= kept && !self.names.contains_key(&name);
+                self.removed_unsynced[dir as usize] |= kept && !self.names.contains_key(&name);
             }
         }
         self.recount();
@@ -346,7 +401,8 @@ impl DiskFacts {
     fn recount(&mut self) {
         let logged = self.logs(&self.names).filter_map(|(_, file)| Some(file.chain.last()?.zxid));
         self.last_logged = logged.last().unwrap_or(0);
-        self.last = self.last_logged.max(self.newest_snapshot());
+        self.newest_snapshot = self.snapshots(&self.names).max().unwrap_or(0);
+        self.last = self.last_logged.max(self.newest_snapshot);
         self.durable = self.count_durable();
         let small = |names: &BTreeMap<Name, u32>, name: Name, safe: bool| {
             let file = self.files.get(names.get(&name)?)?;
