@@ -63,6 +63,13 @@ impl LinearizableWrites {
                 show(zxid)
             )
         })?;
+        if *body == TxnBody::Error(ErrorCode::SESSION_MOVED) {
+            // It came late through a server that the client had left: refused, wherever it stands.
+            ensure(may_have_moved(facts, write), "C-ERR", || {
+                format!("{:?} is refused as moved, its client never did", write.request)
+            })?;
+            return Ok(());
+        }
         let placed = self.placed.entry(key.0).or_insert(0);
         ensure(write.order > *placed, "C-FIFO", || {
             let (request, session) = (&write.request, key.0);
@@ -75,7 +82,7 @@ impl LinearizableWrites {
             })?;
         }
         let Some(verdict) = &committed.verdict else { return Ok(()) };
-        if same(&verdict.body, body) || tolerated(facts, write, committed) {
+        if same(&verdict.body, body) || tolerated(committed) {
             return Ok(());
         }
         let property = names(&write.request, &verdict.body, body, committed.session_was_open);
@@ -139,12 +146,13 @@ fn same(expected: &TxnBody, found: &TxnBody) -> bool {
     }
 }
 
+fn may_have_moved(facts: &Facts, write: &Write) -> bool {
+    facts.clients.get(&write.client).is_some_and(|client| client.connects > 1)
+}
+
 /// Refusals that depend on what the model does not have.
-fn tolerated(facts: &Facts, write: &Write, committed: &Committed) -> bool {
+fn tolerated(committed: &Committed) -> bool {
     match &committed.proposed.txn.body {
-        TxnBody::Error(ErrorCode::SESSION_MOVED) => {
-            facts.clients.get(&write.client).is_some_and(|client| client.connects > 1)
-        }
         TxnBody::Error(ErrorCode::SESSION_EXPIRED) => !committed.session_was_open,
         TxnBody::Error(ErrorCode::QUOTA_EXCEEDED) => true,
         _ => false,
@@ -341,6 +349,21 @@ mod tests {
         bench.ask(0, 1, make("/a", 0));
         bench.answer(0, 1, z(1, 1), Err(ErrorCode::MARSHALLING_ERROR)).unwrap();
         assert_eq!(broken(bench.commit(z(1, 2), SESSION, 1, create("/a", 1, false))), "C-ERR");
+    }
+
+    #[test]
+    fn what_comes_through_a_server_that_was_left_is_refused() {
+        let moved = || TxnBody::Error(ErrorCode::SESSION_MOVED);
+        let mut bench = self::bench();
+        bench.ask(0, 1, make("/a", 0));
+        bench.ask(0, 2, make("/b", 0));
+        assert_eq!(broken(bench.commit(z(1, 2), SESSION, 1, moved())), "C-ERR");
+        let mut bench = self::bench();
+        bench.ask(0, 1, make("/a", 0));
+        bench.connect(0, ONE, SESSION);
+        bench.ask(0, 2, make("/b", 0));
+        bench.commit(z(1, 2), SESSION, 2, create("/b", 1, false)).unwrap();
+        bench.commit(z(1, 3), SESSION, 1, moved()).unwrap();
     }
 
     #[test]
