@@ -8,7 +8,8 @@
 //! an answer to a ping that the learner sent after it heard it. Before that nobody can know.
 //!
 //! Permitted: an ephemeral, and a session, still there on a server that lags; a refusal while the
-//! close is under way; expiry of a client whose server was cut off from the leader.
+//! close is under way; expiry of a client whose server was cut off from the leader, also when it
+//! came back in time: what a learner heard in one term it does not report in the next.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -187,6 +188,14 @@ impl Sessions {
                 if let Some(leader) = peer(facts, server, *link) {
                     self.reported.entry((server, leader)).or_default().push_back(heard);
                 }
+                Ok(())
+            }
+            Action::Send {
+                message: PeerMessage::Quorum(QuorumPacket::FollowerInfo { .. }),
+                ..
+            } => {
+                // A new term; its clients of the last one were sent away.
+                self.heard.remove(&server);
                 Ok(())
             }
             Action::CloseConn { conn, .. } => {
