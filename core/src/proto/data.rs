@@ -86,8 +86,9 @@ impl Id {
         out.put_string(&self.scheme);
         out.put_string(&self.id);
     }
+    /// A null id is read as empty: kazoo writes the id of scheme `auth`, which says nothing, so.
     pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { scheme: required(from, "scheme")?, id: required(from, "id")? })
+        Ok(Self { scheme: required(from, "scheme")?, id: from.string()?.unwrap_or_default() })
     }
 }
 
@@ -188,5 +189,19 @@ pub(super) fn put_strings(list: &[String], out: &mut Vec<u8>) {
     out.put_count(list.len());
     for text in list {
         out.put_string(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_null_id_is_empty_a_null_scheme_is_none() {
+        let read = |bytes: Vec<u8>| Id::decode(&mut Reader::new(bytes.into(), 100));
+        let null = [0xFF; 4];
+        let auth = Id { scheme: "auth".into(), id: String::new() };
+        assert_eq!(read([&[0, 0, 0, 4][..], b"auth", &null].concat()), Ok(auth));
+        assert_eq!(read([null, null].concat()), Err(DecodeError::Null { what: "scheme" }));
     }
 }

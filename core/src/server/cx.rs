@@ -24,6 +24,8 @@ pub(crate) struct Cx {
     pub(crate) history: History,
     /// As handed to storage; who vouches for one waits for its ticket.
     pub(crate) epochs: Epochs,
+    /// The largest acceptedEpoch that a voter reported when it was too late to respect it.
+    pub(crate) epoch_floor: Epoch,
     /// The epoch this server serves clients in, while it does.
     pub(crate) serving: Option<Epoch>,
     outbox: VecDeque<Action>,
@@ -48,6 +50,7 @@ impl Cx {
             config,
             database,
             epochs,
+            epoch_floor: Epoch(0),
             serving: None,
             outbox: VecDeque::new(),
             last_ticket: Ticket(0),

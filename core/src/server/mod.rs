@@ -15,6 +15,7 @@ mod stats;
 
 pub use api::*;
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -64,8 +65,8 @@ impl Server {
     pub fn new(config: Config, recovered: Recovered, now: Now) -> Self {
         let mut ids = SessionIds::start(&config, now.wall);
         let logged = recovered.window.iter().map(|entry| entry.txn.header.session);
-        for session in recovered.database.sessions.keys().copied().chain(logged) {
-            // The clock may have gone back since.
+        let known = recovered.database.sessions.keys().copied().chain(logged);
+        for session in known.collect::<BTreeSet<_>>() {
             ids.observe(session);
         }
         let order = Order::new(ids, config.seed);

@@ -18,11 +18,14 @@ use super::quorum::is_quorum;
 #[derive(Clone, Debug)]
 pub struct ProposingEpoch {
     accepted: BTreeMap<ServerId, Epoch>,
+    floor: Epoch,
 }
 
 impl ProposingEpoch {
-    pub fn enter(my_id: ServerId, accepted: Epoch) -> Self {
-        Self { accepted: [(my_id, accepted)].into() }
+    /// `floor` is the largest acceptedEpoch that anybody ever reported to this server: a voter that
+    /// is at it can only follow a later epoch.
+    pub fn enter(my_id: ServerId, accepted: Epoch, floor: Epoch) -> Self {
+        Self { accepted: [(my_id, accepted)].into(), floor }
     }
 
     /// A learner reported. When a quorum has: the new epoch.
@@ -36,7 +39,7 @@ impl ProposingEpoch {
         if !is_quorum(&config.ensemble, |id| self.accepted.contains_key(&id)) {
             return None;
         }
-        let highest = self.accepted.values().max().copied().unwrap_or_default();
+        let highest = self.accepted.values().copied().fold(self.floor, Epoch::max);
         if config.planted(Mutant::DiscEpochMaxNotPlusOne) && highest > Epoch(0) {
             return Some(highest);
         }

@@ -55,6 +55,8 @@ pub enum StepDown {
     QuorumLost,
     #[error("a follower has a newer history")]
     FollowerAhead,
+    #[error("a voter has accepted a later epoch and cannot follow this one")]
+    LaterEpochAccepted,
     #[error("the counter of this epoch is used up")]
     ZxidRollover,
 }
@@ -73,6 +75,7 @@ impl Leading {
             phase: Phase::ProposingEpoch(ProposingEpoch::enter(
                 cx.config.my_id,
                 cx.epochs.accepted,
+                cx.epoch_floor,
             )),
             establish_by: cx.now.mono + cx.config.init_timeout(),
             summary: (cx.epochs.current, cx.history.logged()),
@@ -219,6 +222,12 @@ impl Leading {
             let why = alloc::format!("{id:?} is no other voter of this ensemble");
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
             return Ok(Asked::Nothing);
+        }
+        // Departs: upstream goes on without this voter, which refuses our epoch for as long as it
+        // lasts. It accepted a later one from a leader that was never established.
+        if self.epoch().is_some_and(|epoch| accepted > epoch) {
+            cx.epoch_floor = cx.epoch_floor.max(accepted);
+            return Err(StepDown::LaterEpochAccepted);
         }
         // One link for each learner: the newer one is the living one.
         let older = self.learners.iter().find(|(l, x)| **l != link && x.id == Some(id));

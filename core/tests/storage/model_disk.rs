@@ -8,6 +8,13 @@ use zebu_core::storage::{Dir, Directory, DiskError, DiskOp, FileName};
 
 const SECTOR: usize = 512;
 
+/// What of a start's operations puts something right. Syncs are due at every start: what was read
+/// may be in a cache only.
+pub(crate) fn changes(repairs: Vec<DiskOp>) -> Vec<DiskOp> {
+    let is_sync = |op: &DiskOp| matches!(op, DiskOp::Sync(_) | DiskOp::SyncDir(_));
+    repairs.into_iter().filter(|op| !is_sync(op)).collect()
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelDisk {
     files: Vec<File>,
