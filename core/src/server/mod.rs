@@ -97,10 +97,10 @@ impl Server {
                 self.links.on_election_dial_failed(to);
             }
             Event::DialFailed { to, port: Port::Quorum } => {
-                if let Role::Following(following, _) = &mut self.role {
-                    if following.leader == to {
-                        following.on_dial_failed(&self.cx);
-                    }
+                if let Role::Following(following, _) = &mut self.role
+                    && following.leader == to
+                {
+                    following.on_dial_failed(&self.cx);
                 }
             }
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
@@ -393,11 +393,11 @@ impl Server {
 
     fn deliver(&mut self) {
         while let Some((entry, applied)) = self.cx.deliver_next() {
-            if let Role::Leading(leading, _) = &mut self.role {
-                if let Some(broadcast) = leading.broadcast() {
-                    let header = &entry.txn.header;
-                    broadcast.on_delivered(header.zxid, &entry.txn.body, header.session);
-                }
+            if let Role::Leading(leading, _) = &mut self.role
+                && let Some(broadcast) = leading.broadcast()
+            {
+                let header = &entry.txn.header;
+                broadcast.on_delivered(header.zxid, &entry.txn.body, header.session);
             }
             if self.cx.serving.is_some() {
                 self.cx.note(Note::Delivered { zxid: entry.zxid() });

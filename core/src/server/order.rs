@@ -179,10 +179,10 @@ impl Order {
     pub(crate) fn forget(&mut self, conn: ConnId) {
         let Some(gone) = self.conns.remove(&conn) else { return };
         self.watches.forget(conn);
-        if let Some(session) = gone.session() {
-            if self.holders.get(&session) == Some(&conn) {
-                self.holders.remove(&session);
-            }
+        if let Some(session) = gone.session()
+            && self.holders.get(&session) == Some(&conn)
+        {
+            self.holders.remove(&session);
         }
         if let Some(here) = self.per_address.get_mut(&gone.ip) {
             *here -= 1;
@@ -345,16 +345,16 @@ impl Order {
         };
         if let Request::Auth { scheme, auth } = &request {
             // What is requested behind it has the new identity; its answer keeps its place.
-            if let Ok(id) = ops::authenticate(scheme, auth, &c.ip) {
-                if !c.auth.contains(&id) {
-                    c.auth.push(id);
-                }
+            if let Ok(id) = ops::authenticate(scheme, auth, &c.ip)
+                && !c.auth.contains(&id)
+            {
+                c.auth.push(id);
             }
         }
         match c.phase {
             Phase::Greeting => {
                 let why = "a request before ConnectRequest".into();
-                return self.close(conn, CloseReason::Misbehaved(why), cx);
+                self.close(conn, CloseReason::Misbehaved(why), cx);
             }
             Phase::Opening { .. } => {
                 c.waiting.push_back(Waiting::new(xid, request, cx.now.mono));
@@ -500,10 +500,10 @@ impl Order {
         if let Some(flight) = self.take_flight(entry, cx) {
             self.finish_write(flight, entry, applied, cx);
         }
-        if let TxnBody::CloseSession { .. } = entry.txn.body {
-            if let Some(&holder) = self.holders.get(&session) {
-                self.close(holder, CloseReason::SessionClosed(session), cx);
-            }
+        if let TxnBody::CloseSession { .. } = entry.txn.body
+            && let Some(&holder) = self.holders.get(&session)
+        {
+            self.close(holder, CloseReason::SessionClosed(session), cx);
         }
     }
 

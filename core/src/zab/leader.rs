@@ -38,6 +38,7 @@ pub struct Leading {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one in a server, and the largest is the usual one")]
 enum Phase {
     ProposingEpoch(ProposingEpoch),
     SavingAccepted { epoch: Epoch, ticket: Ticket },
@@ -388,10 +389,10 @@ impl Leading {
     // ---- phase 3, what concerns learners ----
 
     fn on_ping_reply(&mut self, link: LinkId, touched: &[(SessionId, i32)], cx: &mut Cx) {
-        if let Some(learner) = self.learners.get_mut(&link) {
-            if let Some(round) = learner.pings.pop_front() {
-                learner.answered = round;
-            }
+        if let Some(learner) = self.learners.get_mut(&link)
+            && let Some(round) = learner.pings.pop_front()
+        {
+            learner.answered = round;
         }
         if let Phase::Broadcast(broadcast) = &mut self.phase {
             for &(session, timeout_ms) in touched {
