@@ -84,7 +84,7 @@ impl Summary {
                 let value = counters.rows().find(|(name, _)| name == wanted).map(|(_, n)| n);
                 match value {
                     None => {
-                        missing.push(format!("{}: no counter is named {wanted:?}", scenario.name))
+                        missing.push(format!("{}: no counter is named {wanted:?}", scenario.name));
                     }
                     Some(0) if *runs >= 100 => {
                         missing.push(format!("{}: {wanted} is 0 in {runs} runs", scenario.name));

@@ -45,7 +45,7 @@ impl Wire {
                 client.encode(&request, &mut out);
             }
             (Self::Client { server, .. }, Parcel::Reply(message)) => {
-                server.encode(&message, &mut out)
+                server.encode(&message, &mut out);
             }
             (Self::Election { hello, .. }, Parcel::Hello(_)) => out = std::mem::take(hello),
             (Self::Election { ends, .. }, Parcel::Peer(PeerMessage::Election(message))) => {

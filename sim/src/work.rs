@@ -529,7 +529,7 @@ mod tests {
     #[test]
     fn a_lock_waits_for_the_one_before_it() {
         let mut work = Work::new(WorkKind::Lock, &BTreeMap::new(), 1, 0);
-        let mut next = |work: &mut Work| work.next(0, &mut draw(0)).unwrap();
+        let next = |work: &mut Work| work.next(0, &mut draw(0)).unwrap();
         let setup = next(&mut work);
         work.completed(&setup, &replied(Ok(Response::Path("/lock".into()))), &mut draw(0));
         let enqueue = next(&mut work);

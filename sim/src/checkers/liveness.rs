@@ -92,7 +92,7 @@ impl Check for Liveness {
 
     fn finish(&mut self, facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
         let bound = facts.info.liveness_bound;
-        if !self.since.is_some_and(|since| facts.now > since + bound) {
+        if self.since.is_none_or(|since| facts.now <= since + bound) {
             return Ok(());
         }
         self.is_settled(facts, view)?;
@@ -180,10 +180,10 @@ impl Liveness {
                 _ => {}
             }
             let peer = known.links.get(link).and_then(|link| link.peer);
-            if let (Some(peer), Some(pulse)) = (peer, self.leaders.get_mut(&server)) {
-                if facts.is_voter(peer.0) {
-                    pulse.heard.insert(peer, facts.now);
-                }
+            if let (Some(peer), Some(pulse)) = (peer, self.leaders.get_mut(&server))
+                && facts.is_voter(peer.0)
+            {
+                pulse.heard.insert(peer, facts.now);
             }
         }
         let Some(pulse) = self.leaders.get_mut(&server) else { return };
@@ -212,10 +212,10 @@ impl Liveness {
                 QuorumPacket::Commit { .. } => return self.steps_down(facts, server, "commits"),
                 _ => {}
             },
-            Action::Send { message: PeerMessage::Election(_), .. } => {
-                if facts.server(server).leads.is_none() {
-                    self.leaders.remove(&server);
-                }
+            Action::Send { message: PeerMessage::Election(_), .. }
+                if facts.server(server).leads.is_none() =>
+            {
+                self.leaders.remove(&server);
             }
             Action::Reply { message, .. } => {
                 self.steps_down(facts, server, "answers clients")?;

@@ -97,7 +97,7 @@ impl PeerMessages {
                 self.learning.entry(at).or_default().proposed = entry.zxid().0;
             }
             QuorumPacket::NewLeader { .. } => {
-                self.learning.entry(at).or_default().new_leader = true
+                self.learning.entry(at).or_default().new_leader = true;
             }
             _ => {}
         }

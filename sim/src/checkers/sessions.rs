@@ -26,14 +26,17 @@ use super::{Check, ensure};
 use crate::history::{Observation, SimTime, View, Violation};
 use crate::model::Lookup;
 
+/// Sessions heard from, and when.
+type Touches = Vec<(u64, SimTime)>;
+
 #[derive(Debug, Default)]
 pub struct Sessions {
     known: Lookup<u64, Known>,
     conns: Lookup<(ServerId, ConnId), Conn>,
     /// What each learner heard since its last answer to a ping.
-    heard: Lookup<ServerId, Vec<(u64, SimTime)>>,
+    heard: Lookup<ServerId, Touches>,
     /// The same, on its way to a leader: in the order of the answers.
-    reported: Lookup<(ServerId, ServerId), VecDeque<Vec<(u64, SimTime)>>>,
+    reported: Lookup<(ServerId, ServerId), VecDeque<Touches>>,
 }
 
 #[derive(Debug, Default)]

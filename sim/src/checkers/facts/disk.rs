@@ -199,10 +199,10 @@ impl DiskFacts {
         let mut found = Vec::new();
         self.stray = None;
         if !done {
-            if let DiskOp::Write { file, .. } | DiskOp::Sync(file) = op {
-                if let Some(file) = self.file(file) {
-                    file.failed = true;
-                }
+            if let DiskOp::Write { file, .. } | DiskOp::Sync(file) = op
+                && let Some(file) = self.file(file)
+            {
+                file.failed = true;
             }
             return found;
         }

@@ -241,10 +241,9 @@ impl Facts {
             Event::Peer { link, message: PeerMessage::Quorum(packet) } => {
                 if let QuorumPacket::FollowerInfo { info, .. }
                 | QuorumPacket::ObserverInfo { info, .. } = packet
+                    && let Some(link) = known.links.get_mut(link)
                 {
-                    if let Some(link) = known.links.get_mut(link) {
-                        link.peer = Some(info.id);
-                    }
+                    link.peer = Some(info.id);
                 }
             }
             _ => {}
