@@ -49,6 +49,24 @@ pub enum Ended {
     Halted(String),
 }
 
+/// Sees all that passes between the driver and core, in order, and changes nothing: a simulation's
+/// checkers. A server in production has none, and pays nothing for that.
+pub trait Observer: Send + 'static {
+    /// Just before core is told.
+    fn event(&mut self, server: &Server, event: &Event);
+    /// As core hands it out. Core may have been told more since it decided this: a turn is a batch.
+    fn action(&mut self, server: &Server, action: &Action);
+}
+
+/// Nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn event(&mut self, _: &Server, _: &Event) {}
+    fn action(&mut self, _: &Server, _: &Action) {}
+}
+
 /// Starts a server, and runs it until `shutdown` or until it halts.
 pub async fn run(
     settings: ServerSettings,
@@ -60,8 +78,9 @@ pub async fn run(
 
 /// A server on its sockets and its disk.
 #[derive(Debug)]
-pub struct Driver<D: RunningDisk> {
+pub struct Driver<D: RunningDisk, O: Observer = Unobserved> {
     server: Server,
+    observer: O,
     clock: Clock,
     disk: D,
     shared: Arc<Shared>,
@@ -93,6 +112,17 @@ impl<D: RunningDisk> Driver<D> {
         settings: ServerSettings,
         disk: impl Disk<Running = D>,
     ) -> Result<Self, StartError> {
+        Self::start_observed(settings, disk, Unobserved).await
+    }
+}
+
+impl<D: RunningDisk, O: Observer> Driver<D, O> {
+    /// As [`Driver::start`], with somebody who watches.
+    pub async fn start_observed(
+        settings: ServerSettings,
+        disk: impl Disk<Running = D>,
+        observer: O,
+    ) -> Result<Self, StartError> {
         let clock = Clock::start();
         let shared = Arc::new(Shared::new(settings));
         let reports = {
@@ -115,6 +145,7 @@ impl<D: RunningDisk> Driver<D> {
         let acceptors = listeners.accept(&shared);
         Ok(Self {
             server,
+            observer,
             clock,
             disk,
             shared,
@@ -165,11 +196,16 @@ impl<D: RunningDisk> Driver<D> {
                 self.hear(now, input);
             }
             if self.server.deadline().is_some_and(|deadline| deadline <= now.mono) {
-                self.server.handle(now, Event::Wake);
+                self.tell(now, Event::Wake);
             }
         };
         self.close(&ended).await;
         ended
+    }
+
+    fn tell(&mut self, now: Now, event: Event) {
+        self.observer.event(&self.server, &event);
+        self.server.handle(now, event);
     }
 
     fn deadline(&self) -> TokioInstant {
@@ -182,18 +218,18 @@ impl<D: RunningDisk> Driver<D> {
             Input::ConnOpen { conn, from, outbox } => {
                 self.conns.insert(conn, Sender { outbox, staged: Vec::new() });
                 let (ip, port) = (from.ip().to_canonical().to_string(), from.port());
-                self.server.handle(now, Event::ConnOpen { conn, ip, port });
+                self.tell(now, Event::ConnOpen { conn, ip, port });
             }
             Input::Requests { conn, requests } => {
                 if self.conns.contains_key(&conn) {
                     for request in requests {
-                        self.server.handle(now, Event::Client { conn, request });
+                        self.tell(now, Event::Client { conn, request });
                     }
                 }
             }
             Input::ConnGone { conn } => {
                 if self.conns.remove(&conn).is_some() {
-                    self.server.handle(now, Event::ConnGone { conn });
+                    self.tell(now, Event::ConnGone { conn });
                 }
             }
             Input::LinkUp { link, up, outbox } => self.link_up(now, link, up, outbox),
@@ -201,13 +237,13 @@ impl<D: RunningDisk> Driver<D> {
                 if let Some(sender) = self.links.get(&link) {
                     sender.outbox.settle(bytes);
                     for message in messages {
-                        self.server.handle(now, Event::Peer { link, message });
+                        self.tell(now, Event::Peer { link, message });
                     }
                 }
             }
             Input::LinkDown { link } => {
                 if self.links.remove(&link).is_some() {
-                    self.server.handle(now, Event::LinkDown { link });
+                    self.tell(now, Event::LinkDown { link });
                 }
             }
             Input::DialFailed { to, port, why } => {
@@ -218,9 +254,9 @@ impl<D: RunningDisk> Driver<D> {
                 } else {
                     debug!("cannot reach the {port:?} port of server {to}: {why}");
                 }
-                self.server.handle(now, Event::DialFailed { to, port });
+                self.tell(now, Event::DialFailed { to, port });
             }
-            Input::Disk(event) => self.server.handle(now, event),
+            Input::Disk(event) => self.tell(now, event),
         }
     }
 
@@ -235,13 +271,14 @@ impl<D: RunningDisk> Driver<D> {
                 self.election_addresses.insert(peer, address);
             }
         }
-        self.server.handle(now, Event::LinkUp { link, port, peer, dialled });
+        self.tell(now, Event::LinkUp { link, port, peer, dialled });
     }
 
     /// Does all that core wants done, then wakes the connections and the disk once.
     fn act(&mut self) {
         loop {
             while let Some(action) = self.server.poll() {
+                self.observer.action(&self.server, &action);
                 self.act_on(action);
                 if self.halted.is_some() {
                     return;
@@ -332,25 +369,26 @@ impl<D: RunningDisk> Driver<D> {
     /// nobody else.
     fn flush(&mut self) {
         let bounds = &self.shared.settings.bounds;
+        let (client_max, link_max) = (bounds.client_outbox_max, bounds.link_outbox_max);
         let now = self.clock.now();
         for conn in std::mem::take(&mut self.conns_to_flush) {
             let Some(sender) = self.conns.get_mut(&conn) else { continue };
             let weight = sender.outbox.push(&mut sender.staged);
-            if weight > bounds.client_outbox_max {
+            if weight > client_max {
                 warn!("connection {} is cut: it leaves {weight} bytes unread", conn.0);
                 sender.outbox.cut();
                 self.conns.remove(&conn);
-                self.server.handle(now, Event::ConnGone { conn });
+                self.tell(now, Event::ConnGone { conn });
             }
         }
         for link in std::mem::take(&mut self.links_to_flush) {
             let Some(sender) = self.links.get_mut(&link) else { continue };
             let weight = sender.outbox.push(&mut sender.staged);
-            if weight > bounds.link_outbox_max {
+            if weight > link_max {
                 warn!("link {} is cut: it leaves {weight} bytes unread", link.0);
                 sender.outbox.cut();
                 self.links.remove(&link);
-                self.server.handle(now, Event::LinkDown { link });
+                self.tell(now, Event::LinkDown { link });
             }
         }
     }

@@ -32,21 +32,36 @@ impl std::fmt::Debug for Audience {
 
 impl Audience {
     pub fn observe(&mut self, now: SimTime, nodes: &[Node], what: &Observation<'_>) {
+        self.note(now, what);
+        if self.violation.is_some() || self.checkers.is_empty() {
+            return;
+        }
+        let servers: [ServerView<'_>; SERVERS_MAX] =
+            std::array::from_fn(|i| nodes[i.min(nodes.len() - 1)].view());
+        self.judge(&View { now, servers: &servers[..nodes.len()] }, what);
+    }
+
+    /// As [`Self::observe`], in a world that has no [`Node`]s.
+    pub fn observe_with(&mut self, view: &View<'_>, what: &Observation<'_>) {
+        self.note(view.now, what);
+        if self.violation.is_none() {
+            self.judge(view, what);
+        }
+    }
+
+    fn note(&mut self, now: SimTime, what: &Observation<'_>) {
         self.hash.word(now);
         hash(&mut self.hash, what);
         self.counters.observe(what);
         if self.trace {
             trace::print(now, what);
         }
-        if self.violation.is_some() || self.checkers.is_empty() {
-            return;
-        }
-        let servers: [ServerView<'_>; SERVERS_MAX] =
-            std::array::from_fn(|i| nodes[i.min(nodes.len() - 1)].view());
-        let view = View { now, servers: &servers[..nodes.len()] };
+    }
+
+    fn judge(&mut self, view: &View<'_>, what: &Observation<'_>) {
         for checker in &mut self.checkers {
-            if let Err(violation) = checker.observe(&view, what) {
-                self.violation = Some((now, violation));
+            if let Err(violation) = checker.observe(view, what) {
+                self.violation = Some((view.now, violation));
                 return;
             }
         }
@@ -61,12 +76,15 @@ impl Audience {
 
     pub fn finish(&mut self, now: SimTime, nodes: &[Node]) {
         let servers: Vec<ServerView<'_>> = nodes.iter().map(Node::view).collect();
-        let view = View { now, servers: &servers };
+        self.finish_with(&View { now, servers: &servers });
+    }
+
+    pub fn finish_with(&mut self, view: &View<'_>) {
         for checker in &mut self.checkers {
             if self.violation.is_none()
-                && let Err(violation) = checker.finish(&view)
+                && let Err(violation) = checker.finish(view)
             {
-                self.violation = Some((now, violation));
+                self.violation = Some((view.now, violation));
             }
         }
     }

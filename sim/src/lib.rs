@@ -13,6 +13,8 @@ pub mod clock;
 pub mod counters;
 pub mod decide;
 pub mod disk;
+#[cfg(madsim)]
+pub mod driver;
 pub mod faults;
 pub mod hash;
 pub mod history;

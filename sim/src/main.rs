@@ -1,5 +1,8 @@
 //! `cargo sim`: run one seed, run a swarm, list scenarios.
 
+#[cfg(not(madsim))]
+mod rebuild;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -9,8 +12,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use zebu_core::mutant::Mutant;
+#[cfg(madsim)]
+use zebu_sim::driver::{self, DriverSetup};
 use zebu_sim::report;
 use zebu_sim::run;
+#[cfg(madsim)]
+use zebu_sim::run::Failure;
 use zebu_sim::scenario::Scenario;
 use zebu_sim::swarm::Swarm;
 use zebu_sim::world::Setup;
@@ -60,6 +67,21 @@ enum Command {
         /// Without checkers, to see what the world alone costs.
         #[arg(long)]
         bare: bool,
+    },
+    /// The production driver itself on simulated sockets, tasks and time, with one seed. Builds
+    /// itself anew with `--cfg madsim` first.
+    Driver {
+        file: PathBuf,
+        #[arg(long)]
+        seed: u64,
+        /// Run twice, and compare the traces.
+        #[arg(long)]
+        check: bool,
+        /// Print everything that happens.
+        #[arg(long)]
+        trace: bool,
+        #[arg(long, value_parser = mutant)]
+        mutant: Option<Mutant>,
     },
     /// The scenarios and what each guards.
     List {
@@ -129,6 +151,25 @@ fn execute(command: Command) -> anyhow::Result<bool> {
                 println!("UNREACHED {missing}");
             }
             Ok(summary.failed == 0 && unreached.is_empty())
+        }
+        #[cfg(not(madsim))]
+        Command::Driver { .. } => rebuild::for_madsim(),
+        #[cfg(madsim)]
+        Command::Driver { file, seed, check, trace, mutant } => {
+            let scenario = Arc::new(Scenario::load(&file)?);
+            run::catch_panics(trace);
+            let setup = DriverSetup { scenario: Arc::clone(&scenario), seed, mutant, trace };
+            let mut verdict = driver::run(&setup);
+            if check && verdict.failure.is_none() {
+                let again = driver::run(&DriverSetup { trace: false, ..setup });
+                if again.hash != verdict.hash {
+                    let what = format!("a second run has the hash {:016x}", again.hash);
+                    verdict.failure = Some(Failure { property: "R-DET".into(), what, at: 0 });
+                }
+            }
+            println!("{}", report::driver(&scenario, seed, mutant, &verdict));
+            ensure!(verdict.answered > 0 || verdict.failure.is_some(), "no call was answered");
+            Ok(verdict.failure.is_none())
         }
         Command::List { path, mutants } => {
             if mutants {

@@ -49,6 +49,51 @@ pub fn passed(scenario: &Scenario, seed: u64, verdict: &Verdict) -> String {
     )
 }
 
+/// One run of the driver, in a few lines.
+#[cfg(madsim)]
+pub fn driver(
+    scenario: &Scenario,
+    seed: u64,
+    mutant: Option<Mutant>,
+    verdict: &crate::driver::DriverVerdict,
+) -> String {
+    let faults: Vec<String> =
+        verdict.faults.iter().map(|(class, n)| format!("{n} {class:?}")).collect();
+    let reached = format!(
+        "{} servers, {} clients, {} calls, {} answered; {} faults ({}), {} left out",
+        verdict.servers,
+        verdict.clients,
+        verdict.calls,
+        verdict.answered,
+        verdict.faults.values().sum::<u64>(),
+        faults.join(", "),
+        verdict.left_out
+    );
+    let (name, hash) = (&scenario.name, verdict.hash);
+    match &verdict.failure {
+        None => format!(
+            "ok driver {name} seed {seed}: {:.1} virtual seconds, hash {hash:016x}\n  {reached}",
+            verdict.seconds
+        ),
+        Some(failure) => {
+            let seconds = failure.at as f64 / 1e9;
+            let what = format!("driver {} --seed {seed}", scenario.path.display());
+            let repeat = match mutant {
+                None => format!("cargo sim {what}"),
+                Some(mutant) => format!(
+                    "cargo run --release -p zebu-sim --features mutants -- {what} --mutant {}",
+                    mutant.id()
+                ),
+            };
+            format!(
+                "FAILED driver {name} seed {seed} after {seconds:.6} virtual seconds\n  {reached}\n  \
+                 property: {}\n  what:     {}\n  repeat:   {repeat}\n  hash:     {hash:016x}",
+                failure.property, failure.what
+            )
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub counters: Counters,

@@ -44,6 +44,11 @@ pub fn catch_panics(backtraces: bool) {
     }));
 }
 
+/// Where and why this thread panicked last, once.
+pub fn last_panic() -> String {
+    PANICKED.with_borrow_mut(Option::take).unwrap_or_default()
+}
+
 pub fn run(setup: &Setup, trace: bool) -> Verdict {
     let began = cpu_seconds();
     let mut aud = Audience { trace, ..Audience::default() };
@@ -59,8 +64,7 @@ pub fn run(setup: &Setup, trace: bool) -> Verdict {
     }))
     .is_err();
     let failure = if panicked {
-        let what = PANICKED.with_borrow_mut(Option::take).unwrap_or_default();
-        Some(Failure { property: "PANIC".into(), what, at: now })
+        Some(Failure { property: "PANIC".into(), what: last_panic(), at: now })
     } else {
         aud.violation.take().map(|(at, violation)| Failure {
             property: violation.property.to_owned(),

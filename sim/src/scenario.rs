@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
+use zebu_core::config::{Config, Ensemble};
 use zebu_core::ids::ServerId;
+use zebu_core::time::Duration;
 
 use crate::clients::WorkKind;
 use crate::decide::{About, Decide, Draw};
@@ -337,6 +339,25 @@ impl Scenario {
         let e = &self.file.ensemble;
         let limits = u64::from(3 * e.init_limit + 3 * e.sync_limit) * e.tick_ms;
         limits + 2 * self.max_notification_ms() + 20 * e.tick_ms
+    }
+    /// What each server is configured with, but for limits and mutants.
+    pub fn config(&self, id: ServerId, ensemble: Ensemble, profile: &Profile) -> Config {
+        let spec = &self.file.ensemble;
+        let tick = Duration::from_millis(spec.tick_ms);
+        Config {
+            tick,
+            init_limit: spec.init_limit,
+            sync_limit: spec.sync_limit,
+            min_session_timeout: tick * 2,
+            max_session_timeout: tick * 20,
+            min_notification_interval: tick / 8,
+            max_notification_interval: Duration::from_millis(self.max_notification_ms()),
+            leader_connect_delay: tick / 10,
+            snap_count: profile.snap_count,
+            commit_log_count: profile.commit_log_count,
+            extended_types: true,
+            ..Config::new(id, ensemble)
+        }
     }
     pub fn max_notification_ms(&self) -> u64 {
         10 * self.file.ensemble.tick_ms

@@ -8,7 +8,6 @@ use zebu_core::config::{Config, Ensemble, Limits, Member, MemberRole};
 use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::mutant::Mutant;
 use zebu_core::server::{Event, Note, Port, RoleName};
-use zebu_core::time::Duration;
 
 use crate::agenda::{Agenda, What};
 use crate::audience::Audience;
@@ -292,23 +291,10 @@ impl World {
     }
 
     pub(crate) fn config_of(&self, id: ServerId) -> Config {
-        let spec = &self.scenario.file.ensemble;
-        let tick = Duration::from_millis(spec.tick_ms);
         Config {
-            tick,
-            init_limit: spec.init_limit,
-            sync_limit: spec.sync_limit,
-            min_session_timeout: tick * 2,
-            max_session_timeout: tick * 20,
-            min_notification_interval: tick / 8,
-            max_notification_interval: Duration::from_millis(self.scenario.max_notification_ms()),
-            leader_connect_delay: tick / 10,
-            snap_count: self.profile.snap_count,
-            commit_log_count: self.profile.commit_log_count,
             limits: self.limits.clone(),
-            extended_types: true,
             mutant: self.mutant,
-            ..Config::new(id, self.ensemble.clone())
+            ..self.scenario.config(id, self.ensemble.clone(), &self.profile)
         }
     }
 
@@ -570,7 +556,7 @@ impl World {
     }
 }
 
-fn ensemble(servers: usize) -> Ensemble {
+pub(crate) fn ensemble(servers: usize) -> Ensemble {
     let member = |id: i64| Member {
         host: format!("10.1.0.{id}"),
         quorum_port: 2888,

@@ -7,9 +7,9 @@
 //! after another's reply stands behind it. A refusal without a place must be one that needs none, and
 //! then the write never gets one with an effect.
 //!
-//! Permitted: a write without a reply may stand anywhere behind its sending, or nowhere. SessionMoved
-//! depends on who was connected where and is accepted from clients that ever connected twice;
-//! QuotaExceeded limits a session's ephemerals.
+//! Permitted: a write without a reply may stand anywhere behind its sending, or nowhere. A write that
+//! comes late through a server that its client has left is refused, behind later ones: SessionMoved is
+//! accepted for clients that ever connected twice. QuotaExceeded limits a session's ephemerals.
 
 use zebu_core::ids::Xid;
 use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response};
@@ -63,6 +63,11 @@ impl LinearizableWrites {
                 show(zxid)
             )
         })?;
+        let expired = *body == TxnBody::Error(ErrorCode::SESSION_EXPIRED);
+        if expired && !committed.session_was_open {
+            // As below.
+            return Ok(());
+        }
         if *body == TxnBody::Error(ErrorCode::SESSION_MOVED) {
             // It came late through a server that the client had left: refused, wherever it stands.
             ensure(may_have_moved(facts, write), "C-ERR", || {
@@ -154,13 +159,9 @@ fn may_have_moved(facts: &Facts, write: &Write) -> bool {
     facts.clients.get(&write.client).is_some_and(|client| client.connects > 1)
 }
 
-/// Refusals that depend on what the model does not have.
+/// A refusal that depends on what the model does not have.
 fn tolerated(committed: &Committed) -> bool {
-    match &committed.proposed.txn.body {
-        TxnBody::Error(ErrorCode::SESSION_EXPIRED) => !committed.session_was_open,
-        TxnBody::Error(ErrorCode::QUOTA_EXCEEDED) => true,
-        _ => false,
-    }
+    committed.proposed.txn.body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)
 }
 
 /// Which promise a wrong transaction breaks.

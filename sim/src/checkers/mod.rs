@@ -88,7 +88,7 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(durability::Durability::default()),
         Box::new(quorums::Quorums::default()),
         Box::new(peer_messages::PeerMessages::default()),
-        Box::new(total_order::TotalOrder),
+        Box::new(total_order::TotalOrder::default()),
         Box::new(sessions::Sessions::default()),
         Box::new(linearizable_writes::LinearizableWrites::default()),
         Box::new(session_fifo::SessionFifo::default()),

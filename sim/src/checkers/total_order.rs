@@ -1,31 +1,40 @@
 //! Integrity, agreement, total order (Z-INT, Z-UNIQ, Z-AGR, and "delivered" of Z-QUOR): every
 //! transaction has one creator, the leader of its epoch, and one content; all histories are parts of
-//! one sequence; clients are shown nothing that is not committed.
+//! one sequence; clients are shown nothing that is not committed, and a learner's tree has nothing of
+//! its leader's epoch that is not.
 //!
 //! Permitted: a proposal of a dead leader that is committed later by another, or vanishes. A server
-//! between terms may have uncommitted transactions in its tree: nobody is shown them.
+//! between terms may have uncommitted transactions in its tree, and a learner in synchronization the
+//! history of a leader that is not established yet: nobody is shown them.
 //!
 //! Two contents for one zxid, and histories that contradict each other, are found while the facts
 //! are gathered.
 
-use zebu_core::proto::ClientMessage;
-use zebu_core::server::Action;
+use std::collections::BTreeMap;
+
+use zebu_core::ids::{LinkId, ServerId};
+use zebu_core::proto::{ClientMessage, QuorumPacket};
+use zebu_core::server::{Action, Event, PeerMessage};
 
 use super::facts::Facts;
-use super::facts::ledger::{epoch, show};
+use super::facts::ledger::{counter, epoch, show};
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
 
 #[derive(Debug, Default)]
-pub struct TotalOrder;
+pub struct TotalOrder {
+    /// The epoch in which a learner acknowledged NEWLEADER, and over which link.
+    terms: BTreeMap<ServerId, (LinkId, u32)>,
+}
 
 impl Check for TotalOrder {
     fn observe(
         &mut self,
         facts: &Facts,
-        _view: &View<'_>,
+        view: &View<'_>,
         what: &Observation<'_>,
     ) -> Result<(), Violation> {
+        self.on_term(facts, view, what)?;
         for proposed in &facts.news.proposed {
             let zxid = proposed.txn.header.zxid.0;
             let leads = facts.server(proposed.by).leads;
@@ -50,15 +59,63 @@ impl Check for TotalOrder {
     }
 }
 
+impl TotalOrder {
+    fn on_term(
+        &mut self,
+        facts: &Facts,
+        view: &View<'_>,
+        what: &Observation<'_>,
+    ) -> Result<(), Violation> {
+        match what {
+            // Just before it is told: the state that the last event left.
+            Observation::Event { server, event } => {
+                let Some(&(link, e)) = self.terms.get(server) else { return Ok(()) };
+                let here = view.servers.iter().find(|s| s.id == *server);
+                let last = here.and_then(|s| s.database).map_or(0, |d| d.last_processed.0);
+                let early =
+                    epoch(last) == e && counter(last) > 0 && !facts.ledger.is_committed(last);
+                if matches!(event, Event::LinkDown { link: down } if *down == link) {
+                    self.terms.remove(server);
+                }
+                ensure(!early, "Z-QUOR", || {
+                    let (last, tip) = (show(last), show(facts.ledger.tip()));
+                    format!("{server:?} has delivered {last}, committed is {tip}")
+                })
+            }
+            Observation::Action { server, action: Action::CloseLink { link, .. } } => {
+                if self.terms.get(server).is_some_and(|(of, _)| of == link) {
+                    self.terms.remove(server);
+                }
+                Ok(())
+            }
+            Observation::Action {
+                server,
+                action:
+                    Action::Send { link, message: PeerMessage::Quorum(QuorumPacket::Ack { zxid }) },
+            } if zxid.counter() == 0 => {
+                self.terms.insert(*server, (*link, zxid.epoch().0));
+                Ok(())
+            }
+            Observation::Started { server } | Observation::Stopped { server, .. } => {
+                self.terms.remove(server);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, ONE, TWO, propose, z};
-    use zebu_core::proto::{QuorumPacket, Response};
+    use zebu_core::ids::Zxid;
+    use zebu_core::proto::Response;
+    use zebu_core::tree::Database;
 
     #[test]
     fn only_the_leader_of_an_epoch_makes_its_transactions() {
-        let mut bench = Bench::new(3, vec![Box::new(TotalOrder)]);
+        let mut bench = Bench::new(3, vec![Box::new(TotalOrder::default())]);
         bench.lead(ONE, 1);
         bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 1), "/a"))).unwrap();
         let stranger = bench.send(TWO, ONE, QuorumPacket::Proposal(propose(z(1, 2), "/b")));
@@ -66,15 +123,31 @@ mod tests {
     }
 
     #[test]
+    fn a_learner_delivers_what_is_committed() {
+        let mut bench = Bench::new(3, vec![Box::new(TotalOrder::default())]);
+        bench.lead(ONE, 1);
+        bench.establish(ONE, TWO, 1);
+        bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 1), "/a"))).unwrap();
+        bench.send(TWO, ONE, QuorumPacket::Ack { zxid: Zxid(z(1, 0)) }).unwrap();
+        let early = Database { last_processed: Zxid(z(1, 1)), ..Database::default() };
+        bench.databases[1] = Some(early);
+        assert_eq!(bench.event(TWO, &Event::Wake).unwrap_err().property, "Z-QUOR");
+        let why = zebu_core::server::CloseReason::TermOver;
+        let link = LinkId(ONE.0 as u64);
+        bench.action(TWO, &Action::CloseLink { link, why }).unwrap();
+        bench.event(TWO, &Event::Wake).unwrap();
+    }
+
+    #[test]
     fn clients_are_shown_what_is_committed() {
-        let mut bench = Bench::new(3, vec![Box::new(TotalOrder)]);
+        let mut bench = Bench::new(3, vec![Box::new(TotalOrder::default())]);
         bench.lead(ONE, 1);
         bench.establish(ONE, TWO, 1);
         bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 1), "/a"))).unwrap();
         bench.reply(TWO, 9, z(1, 0), Ok(Response::Empty)).unwrap();
         let early = bench.reply(TWO, 9, z(1, 1), Ok(Response::Empty));
         assert_eq!(early.unwrap_err().property, "Z-QUOR");
-        bench.send(ONE, TWO, QuorumPacket::Commit { zxid: zebu_core::ids::Zxid(z(1, 1)) }).unwrap();
+        bench.send(ONE, TWO, QuorumPacket::Commit { zxid: Zxid(z(1, 1)) }).unwrap();
         bench.reply(TWO, 9, z(1, 1), Ok(Response::Empty)).unwrap();
     }
 }
