@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{shell, tidy};
+use crate::{driver, shell, tidy};
 
 pub(crate) fn run() -> Result<()> {
     let workspace = ["--workspace", "--all-targets"];
@@ -12,6 +12,7 @@ pub(crate) fn run() -> Result<()> {
     shell::run(shell::cargo().args(["test", "--workspace"]))?;
     shell::run(shell::cargo().args(["test", "--manifest-path", "fuzz/Cargo.toml"]))?;
     shell::run(shell::cargo().args(["sim", "swarm", "scenarios/", "--seeds", "0..20"]))?;
+    driver::run()?;
     println!("check: all passed");
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Nothing that a server needs lives here.
 
 mod check;
+mod driver;
 mod interop;
 mod lints_fire;
 mod mutants;
@@ -33,6 +34,8 @@ enum Command {
     },
     /// Stock ZooKeeper clients and servers against ours.
     Interop(interop::Args),
+    /// The production driver on simulated sockets, tasks and time: its tests, and whole runs.
+    Driver,
     /// Plant each known mistake and count the seeds until a checker sees it.
     Mutants(mutants::Args),
     /// Show that core's bans fire: std does not compile, iterating a hash table is a lint error.
@@ -55,6 +58,7 @@ fn run(command: Command) -> Result<()> {
         Command::Check => check::run(),
         Command::Tidy { report: true } => tidy::report(&shell::root()),
         Command::Tidy { report: false } => tidy::run(&shell::root()),
+        Command::Driver => driver::run(),
         Command::Interop(args) => interop::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::LintsFire => lints_fire::run(),
