@@ -3,7 +3,8 @@
 //!
 //! Which mistakes there are stands in `zebu_core::mutant`; catching them is the checkers' work.
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -17,8 +18,11 @@ pub(crate) struct Args {
     /// Seeds to try with each mistake.
     #[arg(long, default_value_t = 2000)]
     seeds: u64,
+    /// Seconds after which no more seeds are begun with one mistake.
+    #[arg(long, default_value_t = 900)]
+    seconds: u64,
     /// Seeds that must pass with no mistake planted.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 20)]
     plain: u64,
     /// Only mistakes whose name contains this.
     #[arg(long, default_value = "")]
@@ -40,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     // A checker that cries without a cause catches everything, which proves nothing.
     println!("no mistake planted, {} seeds ...", args.plain);
-    if let Some(Failure { scenario, seed, property }) = swarm(&sim, args, args.plain, None)? {
+    if let Some(Failure { scenario, seed, property }) = swarm(&sim, args, 0..args.plain, None)? {
         bail!("{property} is broken with no mistake planted: {scenario}, seed {seed}");
     }
 
@@ -50,17 +54,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for mutant in chosen {
         planted += 1;
         let start = Instant::now();
-        match swarm(&sim, args, args.seeds, Some(*mutant))? {
-            Some(failure) => {
-                caught += 1;
-                let seeds =
-                    format!("{} ({:.1} s)", failure.seed + 1, start.elapsed().as_secs_f64());
-                println!("{}", row(mutant.id(), &seeds, &failure, mutant.breaks()));
-            }
-            None => {
-                println!("{}", row(mutant.id(), "none", &Failure::default(), mutant.breaks()));
-                findings.push(format!("{} was not caught in {} seeds", mutant.id(), args.seeds));
-            }
+        let (failure, tried) = hunt(&sim, args, *mutant)?;
+        let seconds = start.elapsed().as_secs_f64();
+        if let Some(failure) = failure {
+            caught += 1;
+            let seeds = format!("{} ({seconds:.1} s)", failure.seed + 1);
+            println!("{}", row(mutant.id(), &seeds, &failure, mutant.breaks()));
+        } else {
+            println!("{}", row(mutant.id(), "none", &Failure::default(), mutant.breaks()));
+            findings.push(format!("{}: not caught in {tried} seeds", mutant.id()));
         }
     }
     println!("{caught} of {planted} mistakes caught");
@@ -76,15 +78,30 @@ struct Failure {
     property: String,
 }
 
+/// More and more seeds until the mistake is caught; also how many were tried.
+fn hunt(sim: &Path, args: &Args, mutant: Mutant) -> Result<(Option<Failure>, u64)> {
+    let start = Instant::now();
+    let mut seeds = 0..args.seeds.min(20);
+    loop {
+        let failure = swarm(sim, args, seeds.clone(), Some(mutant))?;
+        let ended = seeds.end == args.seeds || start.elapsed().as_secs() >= args.seconds;
+        if failure.is_some() || ended {
+            return Ok((failure, seeds.end));
+        }
+        seeds = seeds.end..args.seeds.min(seeds.end * 2);
+    }
+}
+
 fn swarm(
-    sim: &PathBuf,
+    sim: &Path,
     args: &Args,
-    seeds: u64,
+    seeds: Range<u64>,
     mutant: Option<Mutant>,
 ) -> Result<Option<Failure>> {
     let mut command = Command::new(sim);
     command.current_dir(shell::root()).arg("swarm").arg(&args.scenarios);
-    command.args(["--seeds", &format!("0..{seeds}"), "--max-failures", "1"]);
+    command.args(["--seeds", &format!("{}..{}", seeds.start, seeds.end)]);
+    command.args(["--max-failures", "1"]);
     if let Some(mutant) = mutant {
         command.args(["--mutant", mutant.id()]);
     }
