@@ -26,7 +26,7 @@ use super::{Check, ensure};
 use crate::history::{Observation, SimTime, View, Violation};
 use crate::model::Lookup;
 
-/// Sessions heard from, and when.
+/// Which session was heard from, and when.
 type Touches = Vec<(u64, SimTime)>;
 
 #[derive(Debug, Default)]

@@ -30,8 +30,6 @@ pub struct Conn {
     pub granted: Option<ConnectResponse>,
     /// Requests that wait for a reply, oldest first.
     pub pending: VecDeque<Pending>,
-    /// Write requests sent so far on this connection.
-    pub since: SimTime,
 }
 
 impl Conn {
@@ -123,7 +121,6 @@ impl Facts {
                     asked: asked.clone(),
                     granted: None,
                     pending: VecDeque::new(),
-                    since: self.now,
                 };
                 known.conn.replace(conn).is_some()
             }
@@ -195,9 +192,10 @@ impl Facts {
                 if let Some(pending) = answered.pending.as_ref().filter(|p| is_write(&p.request)) {
                     let zxid = u64::try_from(*zxid).unwrap_or(0);
                     let session = self.conn(client).and_then(Conn::session).unwrap_or(0);
-                    let write = self.writes.get_mut(&(session, pending.xid.0));
-                    if let (Some(write), Err(code)) = (write, result) {
-                        write.refused = Some(*code);
+                    let key = (session, pending.xid.0);
+                    if let Some(write) = self.writes.get_mut(&key) {
+                        write.refused = result.as_ref().err().copied();
+                        self.news.finished = write.txn.map(|_| key);
                     }
                     self.answered_upto = self.answered_upto.max(zxid);
                     if result.is_ok() {

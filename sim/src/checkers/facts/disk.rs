@@ -143,6 +143,8 @@ pub struct DiskFacts {
     safe_current: Option<u32>,
     /// Logs or snapshots were removed, and a power loss may bring them back.
     removed_unsynced: [bool; 2],
+    /// Names that were made, changed or removed since their directory was synced.
+    renamed: [BTreeSet<Name>; 2],
     /// The newest record that was written where a recovery would not look for it.
     stray: Option<u64>,
 }
@@ -240,11 +242,14 @@ impl DiskFacts {
                 if let Some(id) = self.names.remove(&Name::of(from)) {
                     self.names.insert(Name::of(to), id);
                 }
+                self.renames(Name::of(from));
+                self.renames(Name::of(to));
                 true
             }
             DiskOp::Remove(name) => {
                 let name = Name::of(name);
                 self.names.remove(&name);
+                self.renames(name.clone());
                 let was_safe = self.safe_names.remove(&name).is_some();
                 let kept = matches!(name, Name::Log(_) | Name::Snapshot(_));
                 self.removed_unsynced[name.dir() as usize] |= kept && was_safe;
@@ -314,12 +319,20 @@ impl DiskFacts {
 
     fn sync_dir(&mut self, dir: Dir) {
         self.removed_unsynced[dir as usize] = false;
-        self.safe_names.retain(|name, _| name.dir() != dir);
-        let here = self.names.iter().filter(|(name, _)| name.dir() == dir);
-        self.safe_names.extend(here.map(|(name, id)| (name.clone(), *id)));
-        let named: BTreeSet<u32> =
-            self.names.values().chain(self.safe_names.values()).copied().collect();
-        self.files.retain(|id, _| named.contains(id));
+        for name in std::mem::take(&mut self.renamed[dir as usize]) {
+            let before = match self.names.get(&name) {
+                Some(id) => self.safe_names.insert(name, *id),
+                None => self.safe_names.remove(&name),
+            };
+            let mut named = self.names.values().chain(self.safe_names.values());
+            if let Some(gone) = before.filter(|before| !named.any(|id| id == before)) {
+                self.files.remove(&gone);
+            }
+        }
+    }
+    /// A name means something else until its directory is synced.
+    fn renames(&mut self, name: Name) {
+        self.renamed[name.dir() as usize].insert(name);
     }
 
     /// Everything anew: what a process sees, and what of it a power loss would leave.
@@ -379,19 +392,26 @@ impl DiskFacts {
         let id = self.next_file;
         self.next_file += 1;
         self.files.insert(id, File { is_snapshot, ..File::default() });
-        self.names.insert(name, id);
+        self.names.insert(name.clone(), id);
+        self.renames(name);
     }
 
     fn file(&mut self, name: &FileName) -> Option<&mut File> {
         self.files.get_mut(self.names.get(&Name::of(name))?)
     }
-    fn logs<'a>(&'a self, names: &'a BTreeMap<Name, u32>) -> impl Iterator<Item = (u64, &'a File)> {
+    fn logs<'a>(
+        &'a self,
+        names: &'a BTreeMap<Name, u32>,
+    ) -> impl DoubleEndedIterator<Item = (u64, &'a File)> {
         names.range(Name::Log(0)..=Name::Log(u64::MAX)).filter_map(|(name, id)| match name {
             Name::Log(zxid) => Some((*zxid, self.files.get(id)?)),
             _ => None,
         })
     }
-    fn snapshots<'a>(&self, names: &'a BTreeMap<Name, u32>) -> impl Iterator<Item = u64> + 'a {
+    fn snapshots<'a>(
+        &self,
+        names: &'a BTreeMap<Name, u32>,
+    ) -> impl DoubleEndedIterator<Item = u64> + 'a {
         names.range(Name::Snapshot(0)..=Name::Snapshot(u64::MAX)).map(|(name, _)| match name {
             Name::Snapshot(zxid) => *zxid,
             _ => 0,
@@ -399,9 +419,9 @@ impl DiskFacts {
     }
 
     fn recount(&mut self) {
-        let logged = self.logs(&self.names).filter_map(|(_, file)| Some(file.chain.last()?.zxid));
-        self.last_logged = logged.last().unwrap_or(0);
-        self.newest_snapshot = self.snapshots(&self.names).max().unwrap_or(0);
+        let newest = self.logs(&self.names).rev().find_map(|(_, file)| file.chain.last().copied());
+        self.last_logged = newest.map_or(0, |place| place.zxid);
+        self.newest_snapshot = self.snapshots(&self.names).next_back().unwrap_or(0);
         self.last = self.last_logged.max(self.newest_snapshot);
         self.durable = self.count_durable();
         let small = |names: &BTreeMap<Name, u32>, name: Name, safe: bool| {
@@ -416,12 +436,17 @@ impl DiskFacts {
 
     /// From the newest safe snapshot on, as far as safe records follow each other.
     fn count_durable(&self) -> u64 {
-        let snapshots = self.safe_names.iter().filter_map(|(name, id)| match name {
+        let snapshots = Name::Snapshot(0)..=Name::Snapshot(u64::MAX);
+        let safe = self.safe_names.range(snapshots).rev().find_map(|(name, id)| match name {
             Name::Snapshot(zxid) if self.files.get(id)?.clean => Some(*zxid),
             _ => None,
         });
-        let mut upto = snapshots.max().unwrap_or(0);
-        for (_, file) in self.logs(&self.safe_names) {
+        let mut upto = safe.unwrap_or(0);
+        // Files before the one that may hold what follows have nothing that counts any more.
+        let first = self.safe_names.range(Name::Log(0)..=Name::Log(upto)).next_back();
+        let first = first.map_or(Name::Log(0), |(name, _)| name.clone());
+        for (_, id) in self.safe_names.range(first..=Name::Log(u64::MAX)) {
+            let Some(file) = self.files.get(id) else { break };
             let safe = &file.chain[..file.safe];
             let behind = safe.partition_point(|place| place.zxid <= upto);
             if let Some(first) = safe.get(behind) {

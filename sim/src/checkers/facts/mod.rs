@@ -80,6 +80,8 @@ pub struct News {
     pub logged: Vec<Logged>,
     /// A reply to a client, with the request that it answers.
     pub answered: Option<Answered>,
+    /// The write that it answers, if that has its place in the order: nothing more is due for it.
+    pub finished: Option<(u64, i32)>,
     /// A client's connection that ended, or gave way to another.
     pub closed: Option<ClientId>,
     /// A server's first vote in a round of election.
@@ -156,6 +158,9 @@ impl Facts {
     }
 
     pub fn observe(&mut self, view: &View<'_>, what: &Observation<'_>) {
+        if let Some(done) = self.news.finished.take() {
+            self.writes.remove(&done);
+        }
         self.news = News::default();
         self.now = view.now;
         if self.servers.len() != view.servers.len() {
@@ -238,11 +243,15 @@ impl Facts {
             Event::LinkDown { link } => {
                 known.links.remove(link);
             }
-            Event::Peer { link, message: PeerMessage::Quorum(packet) } => {
-                if let QuorumPacket::FollowerInfo { info, .. }
-                | QuorumPacket::ObserverInfo { info, .. } = packet
-                    && let Some(link) = known.links.get_mut(link)
-                {
+            Event::Peer {
+                link,
+                message:
+                    PeerMessage::Quorum(
+                        QuorumPacket::FollowerInfo { info, .. }
+                        | QuorumPacket::ObserverInfo { info, .. },
+                    ),
+            } => {
+                if let Some(link) = known.links.get_mut(link) {
                     link.peer = Some(info.id);
                 }
             }
