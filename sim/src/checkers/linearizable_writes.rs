@@ -65,21 +65,17 @@ impl LinearizableWrites {
         })?;
         let expired = *body == TxnBody::Error(ErrorCode::SESSION_EXPIRED);
         if expired && !committed.session_was_open {
-            // As below.
+            // So late that the session is closed: refused, wherever it stands.
             return Ok(());
         }
         if *body == TxnBody::Error(ErrorCode::SESSION_MOVED) {
-            // It came late through a server that the client had left: refused, wherever it stands.
+            // It came late through a server that the client had left.
             ensure(may_have_moved(facts, write), "C-ERR", || {
                 format!("{:?} is refused as moved, its client never did", write.request)
             })?;
             return Ok(());
         }
         let placed = self.placed.entry(key.0).or_insert(0);
-        if *body == TxnBody::Error(ErrorCode::SESSION_EXPIRED) && write.order <= *placed {
-            // So late that the session is closed.
-            return Ok(());
-        }
         ensure(write.order > *placed, "C-FIFO", || {
             let (request, session) = (&write.request, key.0);
             format!("{request:?} of session {session:x} at {} is behind a later one", show(zxid))
