@@ -97,12 +97,12 @@ impl Check for Liveness {
         Ok(())
     }
 
-    /// The world waits for progress as long as T; what it ends with is what there is.
+    /// The world waits for progress as long as T, and ends when clients are done and states equal.
     fn finish(&mut self, facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
-        if self.since.is_none() {
-            return Ok(());
+        let Some(since) = self.since else { return Ok(()) };
+        if facts.now > since + facts.info.liveness_bound {
+            self.is_settled(facts, view)?;
         }
-        self.is_settled(facts, view)?;
         self.is_equal(facts, view)?;
         for ((client, call), asked) in &self.calls {
             self.in_time(facts, *client, Some(*asked)).map_err(|mut broken| {
@@ -116,8 +116,9 @@ impl Check for Liveness {
 
 impl Liveness {
     fn is_settled(&self, facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
-        let leader = facts.servers().iter().find(|server| server.running && server.established);
-        let Some(leader) = leader.filter(|leader| leader.leads.is_some()) else {
+        let leaders = facts.servers().iter().filter(|server| server.running && server.established);
+        let newest = leaders.filter(|server| server.leads.is_some()).max_by_key(|s| s.leads);
+        let Some(leader) = newest else {
             let what = format!("no leader is established; the last was {:?}", self.established);
             return Err(Violation { property: "L-LEAD", what });
         };
