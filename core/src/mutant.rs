@@ -35,8 +35,6 @@ mutants! {
     DiscEpochMaxNotPlusOne = "disc_epoch_max_not_plus_one" => "Z-LEAD Z-UNIQ";
     /// The leader does not resign when an epoch acknowledgement shows newer history than its own.
     DiscSkipNewerCheck = "disc_skip_newer_check" => "Z-ELEC Z-KEEP";
-    /// currentEpoch is written before acceptedEpoch.
-    EpochCurBeforeAcc = "epoch_cur_before_acc" => "Z-EPOCH L-BOOT";
     /// An epoch file is overwritten in place.
     EpochWriteInPlace = "epoch_write_in_place" => "L-BOOT D-MID";
     /// Votes compare round and zxid for servers that already lead or follow.
@@ -77,8 +75,6 @@ mutants! {
     TruncKeepsNewerSnapshot = "trunc_keeps_newer_snapshot" => "T-EQ Z-INT";
     /// A failed sync is retried and believed.
     FsyncErrorIgnored = "fsync_error_ignored" => "D-FSYNC D-DUR";
-    /// Changes in flight survive the loss of leadership.
-    PendingSurvivesStepdown = "pending_survives_stepdown" => "C-ERR C-LINW";
     /// A session's create is accepted although its close is in flight.
     CloseNotMarkedPending = "close_not_marked_pending" => "C-EPH T-INV";
     /// Followers do not report the activity of their clients.

@@ -7,6 +7,7 @@ use alloc::string::String;
 
 use crate::config::Config;
 use crate::ids::{Epoch, LinkId, Zxid};
+use crate::mutant::Mutant;
 use crate::proto::QuorumPacket;
 use crate::rng::Rng;
 use crate::time::Now;
@@ -145,7 +146,11 @@ impl Cx {
                 }
             }
             Event::SnapshotTaken { .. } => self.snapshot_under_way = false,
-            Event::StoreFailed { what } => self.halt(what),
+            Event::StoreFailed { what } => {
+                if !self.config.planted(Mutant::FsyncErrorIgnored) {
+                    self.halt(what);
+                }
+            }
             Event::Wake
             | Event::LinkUp { .. }
             | Event::Peer { .. }
