@@ -318,6 +318,9 @@ impl Order {
             self.close(before, CloseReason::Replaced(session), cx);
             self.holders.insert(session, conn);
         }
+        // The client counts from this answer, however long the session's transaction took.
+        // Departs: upstream counts a new session's first timeout from the proposal.
+        self.submissions.push_back(Submission::Touch { session, timeout_ms });
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms,

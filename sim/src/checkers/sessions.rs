@@ -249,6 +249,8 @@ impl Sessions {
         known.timeout = if known.timeout == 0 { negotiated } else { known.timeout.min(negotiated) };
         if facts.server(server).leads.is_some() {
             known.touched.insert(server, facts.now);
+        } else {
+            self.heard.entry(server).or_default().push((session, facts.now));
         }
         let closed = facts.model.sessions.get(&session).and_then(|s| s.closed);
         let here = view.servers.iter().find(|s| s.id == server).and_then(|s| s.database);
