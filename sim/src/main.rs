@@ -22,6 +22,9 @@ use zebu_sim::scenario::Scenario;
 use zebu_sim::swarm::Swarm;
 use zebu_sim::world::Setup;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Breaks Zebu on virtual time: a run is a function of code, scenario and seed.
 #[derive(Parser)]
 #[command(name = "sim")]

@@ -124,6 +124,10 @@ impl Node {
     pub fn is_running(&self) -> bool {
         matches!(self.state, State::Running(_))
     }
+    /// It runs and serves clients: it leads or has joined a leader.
+    pub fn is_serving(&self) -> bool {
+        matches!(&self.state, State::Running(process) if process.server.is_serving())
+    }
     pub fn is_down(&self) -> bool {
         matches!(self.state, State::Down { .. })
     }

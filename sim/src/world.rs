@@ -530,7 +530,7 @@ impl World {
     }
 
     fn without_progress(&self) -> Vec<String> {
-        let down = self.nodes.iter().filter(|n| !n.is_running()).map(|n| format!("{:?}", n.id));
+        let down = self.nodes.iter().filter(|n| !n.is_serving()).map(|n| format!("{:?}", n.id));
         let clients = self.clients.iter().filter(|c| !c.has_progressed());
         down.chain(clients.map(|c| format!("client {}", c.id.0))).collect()
     }
@@ -545,7 +545,8 @@ impl World {
         let newest = applied.iter().flatten().max().copied();
         let mut different = Vec::new();
         for (node, zxid) in self.nodes.iter_mut().zip(&applied) {
-            if *zxid != newest || !node.process().is_some_and(|process| process.is_idle()) {
+            let at_rest = node.process().is_some_and(|process| process.is_idle());
+            if *zxid != newest || !at_rest || !node.is_serving() {
                 let at = zxid.map_or("down".into(), |zxid| zxid.to_string());
                 different.push(format!("{:?} {at}", node.id));
             }

@@ -178,7 +178,8 @@ impl Broadcast {
             .history
             .outstanding()
             .map(|e| e.zxid())
-            .filter(|z| *z > before && *z <= committed)
+            .skip_while(|z| *z <= before)
+            .take_while(|z| *z <= committed)
             .collect();
         for (&link, learner) in learners.iter().filter(|(_, l)| l.is_forwarded_to()) {
             for &zxid in newly.iter().filter(|z| **z <= learner.forwarded) {
