@@ -26,7 +26,8 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// Runs each seed of each scenario. Failures are printed as they come.
+    /// Runs each seed of each scenario. Failures are printed as they come; without a terminal the
+    /// progress is a line for each tenth.
     pub fn run(&self) -> Summary {
         let seeds = self.seeds.end.saturating_sub(self.seeds.start);
         let total = seeds * self.scenarios.len() as u64;
@@ -68,6 +69,12 @@ impl Swarm {
             let mut summary = summary.lock().expect("no thread panics outside a run");
             summary.add(scenario, &verdict);
             bar.inc(1);
+            if bar.is_hidden() && bar.position() % total.div_ceil(10) == 0 {
+                let (runs, elapsed) = (bar.position(), bar.elapsed().as_secs_f64());
+                let failed = summary.failed;
+                let rate = runs as f64 / elapsed;
+                eprintln!("{runs} of {total} runs, {failed} failed, {rate:.1} runs per second");
+            }
             if let Some(failure) = &verdict.failure {
                 bar.set_message(format!("{} failed", summary.failed));
                 let text = report::failure(scenario, seed, self.mutant, failure);
