@@ -69,7 +69,7 @@ impl Swarm {
             let mut summary = summary.lock().expect("no thread panics outside a run");
             summary.add(scenario, &verdict);
             bar.inc(1);
-            if bar.is_hidden() && bar.position() % total.div_ceil(10) == 0 {
+            if bar.is_hidden() && bar.position().is_multiple_of(total.div_ceil(10)) {
                 let (runs, elapsed) = (bar.position(), bar.elapsed().as_secs_f64());
                 let failed = summary.failed;
                 let rate = runs as f64 / elapsed;

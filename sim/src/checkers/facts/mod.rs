@@ -184,6 +184,7 @@ impl Facts {
                 known.leads = None;
                 known.established = false;
                 known.links.clear();
+                self.commit_alone(*server)?;
             }
             Observation::Stopped { server, .. } => {
                 // The disk has lost by now what it had to lose.
@@ -193,7 +194,7 @@ impl Facts {
                 known.leads = None;
             }
             Observation::Event { server, event } => self.on_event(*server, event),
-            Observation::Action { server, action } => self.on_action(view, *server, action)?,
+            Observation::Action { server, action } => self.on_action(*server, action)?,
             Observation::Disk { server, op, done } => self.on_disk(*server, op, *done)?,
             Observation::Sent { client, server, request } => {
                 if self.on_sent(*client, *server, request) {
@@ -259,12 +260,7 @@ impl Facts {
         }
     }
 
-    fn on_action(
-        &mut self,
-        view: &View<'_>,
-        server: ServerId,
-        action: &Action,
-    ) -> Result<(), Violation> {
+    fn on_action(&mut self, server: ServerId, action: &Action) -> Result<(), Violation> {
         match action {
             Action::Send { message: PeerMessage::Quorum(packet), .. } => {
                 self.on_packet_sent(server, packet)?;
@@ -289,7 +285,7 @@ impl Facts {
                     }
                 }
             }
-            Action::Reply { message, .. } => self.on_shown(view, server, message)?,
+            Action::Reply { message, .. } => self.on_shown(server, message)?,
             _ => {}
         }
         Ok(())
@@ -339,17 +335,10 @@ impl Facts {
     }
 
     /// A client is shown something.
-    fn on_shown(
-        &mut self,
-        view: &View<'_>,
-        server: ServerId,
-        message: &ClientMessage,
-    ) -> Result<(), Violation> {
+    fn on_shown(&mut self, server: ServerId, message: &ClientMessage) -> Result<(), Violation> {
         if self.is_alone() {
-            // Nobody to ask: what it serves from is committed.
-            let database = view.servers.iter().find(|s| s.id == server).and_then(|s| s.database);
             self.at(server).established = true;
-            return database.map_or(Ok(()), |database| self.commit(database.last_processed.0));
+            return Ok(());
         }
         let shown = match message {
             ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. } => *zxid,
@@ -368,7 +357,16 @@ impl Facts {
             self.ledger.follows(record.before, record.zxid, server)?;
         }
         self.news.logged = logged;
-        Ok(())
+        self.commit_alone(server)
+    }
+
+    /// A server alone has nobody to ask: what is on its disk for good is committed.
+    fn commit_alone(&mut self, server: ServerId) -> Result<(), Violation> {
+        if !self.is_alone() {
+            return Ok(());
+        }
+        let durable = self.at(server).disk.durable();
+        self.commit(durable)
     }
 
     fn learn(
