@@ -7,18 +7,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
-
-use tokio::sync::oneshot;
 
 use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
 use zebu_core::storage::{DiskError, RecoverError, StorageConfig};
-use zebu_core::tree::Database;
 
 use super::files::OsFiles;
 use super::lock::DirLock;
-use super::{Disk, Files, LogWorker, Reports, RunningDisk, Snapshot, replaces_history};
+use super::running::{Command, Commands, RunningLog};
+use super::{Disk, Files, LogWorker, Reports, Snapshot, replaces_history};
 
 /// The directories of zoo.cfg, locked.
 #[derive(Debug)]
@@ -29,13 +26,13 @@ pub struct OsDisk {
 }
 
 impl Disk for OsDisk {
-    type Running = LogThread;
+    type Running = RunningLog;
 
     fn start(
         self,
         config: StorageConfig,
         reports: Reports,
-    ) -> Result<(Recovered, LogThread), RecoverError> {
+    ) -> Result<(Recovered, RunningLog), RecoverError> {
         let files = OsFiles::new(&self.data_dir, &self.log_dir)?;
         start(files, config, reports, Some(self.lock))
     }
@@ -47,62 +44,35 @@ fn start<F: Files>(
     config: StorageConfig,
     reports: Reports,
     lock: Option<DirLock>,
-) -> Result<(Recovered, LogThread), RecoverError> {
+) -> Result<(Recovered, RunningLog), RecoverError> {
     let (recovered, worker) = LogWorker::open(config.clone(), files, reports.clone())?;
-    let (commands, inbox) = mpsc::channel();
-    let (ended, end) = oneshot::channel();
+    let (running, inbox, ended) = RunningLog::new();
     let thread = move || {
         // The order of dropping: the report of a panic, then the lock, then the word of the end.
         let _ended = ended;
         let _lock = lock;
         let panicked = Panicked(reports);
-        serve(worker, &inbox, &config, &panicked.0);
+        serve(worker, inbox, &config, &panicked.0);
     };
     thread::Builder::new().name("zebu-log".into()).spawn(thread).map_err(|error| DiskError {
         operation: "start",
         name: "the log's thread".into(),
         message: error.to_string(),
     })?;
-    Ok((recovered, LogThread { commands, end }))
-}
-
-#[derive(Debug)]
-enum Command {
-    Store(Vec<(Ticket, StoreOp)>),
-    TakeSnapshot(Box<Database>),
-}
-
-/// The log's thread, from outside.
-#[derive(Debug)]
-pub struct LogThread {
-    commands: Sender<Command>,
-    end: oneshot::Receiver<()>,
-}
-
-impl RunningDisk for LogThread {
-    fn store(&mut self, ops: Vec<(Ticket, StoreOp)>) {
-        // A thread that is gone has reported it.
-        let _ = self.commands.send(Command::Store(ops));
-    }
-    fn take_snapshot(&mut self, database: Box<Database>) {
-        let _ = self.commands.send(Command::TakeSnapshot(database));
-    }
-    async fn close(self) {
-        drop(self.commands);
-        let _ = self.end.await;
-    }
+    Ok((recovered, running))
 }
 
 fn serve<F: Files>(
     mut log: LogWorker<F>,
-    inbox: &Receiver<Command>,
+    mut inbox: Commands,
     config: &StorageConfig,
     reports: &Reports,
 ) {
     let mut snapshot = SnapshotThread::default();
     let mut batch = Vec::new();
-    while let Ok(first) = inbox.recv() {
-        for command in std::iter::once(first).chain(inbox.try_iter()) {
+    while let Some(first) = inbox.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(command) = next {
             match command {
                 Command::Store(ops) => {
                     if replaces_history(&ops) {
@@ -119,6 +89,7 @@ fn serve<F: Files>(
                     }
                 }
             }
+            next = inbox.try_recv().ok();
         }
         store(&mut log, &mut batch);
     }
@@ -175,11 +146,14 @@ impl Drop for Panicked {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{self, Receiver};
+
     use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
     use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
     use zebu_core::time::WallTime;
     use zebu_core::txn::{Entry, Txn, TxnBody, TxnHeader, codec};
 
+    use super::super::RunningDisk;
     use super::*;
 
     const CONFIG: StorageConfig = StorageConfig {
@@ -220,15 +194,15 @@ mod tests {
         (Reports::new(move |event| drop(sender.send(event))), events)
     }
 
-    fn open(root: &std::path::Path, reports: Reports) -> (Recovered, LogThread) {
+    fn open(root: &std::path::Path, reports: Reports) -> (Recovered, RunningLog) {
         let files = OsFiles::new(root, root).expect("it is writable");
         start(files, CONFIG, reports, None).expect("nothing is broken")
     }
 
     /// Runs what a runtime would.
-    fn close(log: LogThread) {
-        drop(log.commands);
-        let _ = log.end.blocking_recv();
+    fn close(log: RunningLog) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(log.close());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod log_task;
 pub mod log_thread;
 pub mod memory;
+pub mod running;
 
 use std::future::Future;
 use std::sync::Arc;
