@@ -35,7 +35,8 @@ pub async fn server(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let members = settings.config.ensemble.members.len();
     let shutdown = signals::shutdown().context("cannot catch signals")?;
 
-    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock };
+    let auto_purge = settings.auto_purge;
+    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock, auto_purge };
     let driver = Driver::start(settings, disk).await?;
     match (driver.client_address(), &file) {
         (Some(address), None) => println!(

@@ -56,6 +56,10 @@ async fn serve<F: Files>(
                     log.begin_snapshot(*database, &config).write();
                     yield_now().await;
                 }
+                Command::Purge { keep } => {
+                    log.store(std::mem::take(&mut batch));
+                    log.begin_purge(keep).run();
+                }
             }
             next = inbox.try_recv().ok();
         }

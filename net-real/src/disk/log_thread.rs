@@ -1,4 +1,4 @@
-//! The production disk: an OS thread of its own for the log, another one for each snapshot.
+//! The production disk: an OS thread of its own for the log, others for each snapshot and purge.
 //!
 //! The log's thread takes all that gathered while it was syncing, makes it durable together and
 //! reports once (group commit).
@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 
+use tracing::warn;
+
 use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
 use zebu_core::storage::{DiskError, RecoverError, StorageConfig};
 
 use super::files::OsFiles;
 use super::lock::DirLock;
 use super::running::{Command, Commands, RunningLog};
-use super::{Disk, Files, LogWorker, Reports, Snapshot, replaces_history};
+use super::{Disk, Files, LogWorker, Reports, replaces_history};
+use crate::settings::AutoPurge;
 
 /// The directories of zoo.cfg, locked.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct OsDisk {
     pub data_dir: PathBuf,
     pub log_dir: PathBuf,
     pub lock: DirLock,
+    pub auto_purge: Option<AutoPurge>,
 }
 
 impl Disk for OsDisk {
@@ -34,7 +38,11 @@ impl Disk for OsDisk {
         reports: Reports,
     ) -> Result<(Recovered, RunningLog), RecoverError> {
         let files = OsFiles::new(&self.data_dir, &self.log_dir)?;
-        start(files, config, reports, Some(self.lock))
+        let (recovered, running) = start(files, config, reports, Some(self.lock))?;
+        if let Some(purge) = self.auto_purge {
+            running.purge_every(purge);
+        }
+        Ok((recovered, running))
     }
 }
 
@@ -68,7 +76,8 @@ fn serve<F: Files>(
     config: &StorageConfig,
     reports: &Reports,
 ) {
-    let mut snapshot = SnapshotThread::default();
+    let mut snapshot = Background::default();
+    let mut purge = Background::default();
     let mut batch = Vec::new();
     while let Some(first) = inbox.blocking_recv() {
         let mut next = Some(first);
@@ -77,6 +86,7 @@ fn serve<F: Files>(
                 Command::Store(ops) => {
                     if replaces_history(&ops) {
                         snapshot.wait();
+                        purge.wait();
                     }
                     batch.extend(ops);
                 }
@@ -84,8 +94,18 @@ fn serve<F: Files>(
                     store(&mut log, &mut batch);
                     snapshot.wait();
                     let writing = log.begin_snapshot(*database, config);
-                    if let Err(error) = snapshot.start(writing, reports.clone()) {
+                    snapshot.cancel = Some(writing.cancel_flag());
+                    if let Err(error) =
+                        snapshot.start("zebu-snapshot", reports, move || writing.write())
+                    {
                         log.fail(format!("cannot start the snapshot's thread: {error}"));
+                    }
+                }
+                Command::Purge { keep } => {
+                    purge.wait();
+                    let purging = log.begin_purge(keep);
+                    if let Err(error) = purge.start("zebu-purge", reports, move || purging.run()) {
+                        warn!("cannot start the thread of a purge: {error}");
                     }
                 }
             }
@@ -94,6 +114,7 @@ fn serve<F: Files>(
         store(&mut log, &mut batch);
     }
     snapshot.cancel();
+    purge.wait();
 }
 
 fn store<F: Files>(log: &mut LogWorker<F>, batch: &mut Vec<(Ticket, StoreOp)>) {
@@ -102,32 +123,37 @@ fn store<F: Files>(log: &mut LogWorker<F>, batch: &mut Vec<(Ticket, StoreOp)>) {
     }
 }
 
-/// The snapshot that is under way, if there is one.
+/// What is done beside the log, at most one of a kind.
 #[derive(Default)]
-struct SnapshotThread {
-    running: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
+struct Background {
+    running: Option<JoinHandle<()>>,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
-impl SnapshotThread {
-    fn start<F: Files>(&mut self, snapshot: Snapshot<F>, reports: Reports) -> io::Result<()> {
-        let cancelled = snapshot.cancel_flag();
-        let write = move || {
+impl Background {
+    fn start(
+        &mut self,
+        name: &str,
+        reports: &Reports,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let reports = reports.clone();
+        let work = move || {
             let _panicked = Panicked(reports);
-            snapshot.write();
+            work();
         };
-        let thread = thread::Builder::new().name("zebu-snapshot".into()).spawn(write)?;
-        self.running = Some((thread, cancelled));
+        self.running = Some(thread::Builder::new().name(name.into()).spawn(work)?);
         Ok(())
     }
     fn wait(&mut self) {
-        if let Some((thread, _)) = self.running.take() {
+        if let Some(thread) = self.running.take() {
             // Its panic was reported by itself.
             let _ = thread.join();
         }
     }
     fn cancel(&mut self) {
-        if let Some((_, cancelled)) = &self.running {
-            cancelled.store(true, Relaxed);
+        if let Some(cancel) = &self.cancel {
+            cancel.store(true, Relaxed);
         }
         self.wait();
     }

@@ -7,11 +7,13 @@ use zebu_core::server::{StoreOp, Ticket};
 use zebu_core::tree::Database;
 
 use super::RunningDisk;
+use crate::settings::AutoPurge;
 
 #[derive(Debug)]
 pub(super) enum Command {
     Store(Vec<(Ticket, StoreOp)>),
     TakeSnapshot(Box<Database>),
+    Purge { keep: usize },
 }
 
 /// Ends when the driver has let go of its [`RunningLog`].
@@ -29,6 +31,19 @@ impl RunningLog {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (ended, end) = oneshot::channel();
         (Self { commands, end }, inbox, ended)
+    }
+    /// Asks for a purge now, and again after each interval for as long as the log is at work.
+    // ZK: DatadirCleanupManager.start (3.9)
+    pub(super) fn purge_every(&self, purge: AutoPurge) {
+        let commands = self.commands.downgrade();
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(purge.every);
+            loop {
+                interval.tick().await;
+                let Some(commands) = commands.upgrade() else { return };
+                let _ = commands.send(Command::Purge { keep: purge.keep });
+            }
+        });
     }
     fn tell(&self, command: Command) {
         // A worker that is gone has reported it.

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
-use zebu_core::storage::StorageConfig;
+use zebu_core::storage::{PURGE_KEEPS_MIN, StorageConfig};
 
-use crate::settings::{Address, BindRetry, FourLetterWords, ServerSettings};
+use crate::settings::{Address, AutoPurge, BindRetry, FourLetterWords, ServerSettings};
 use keys::Effect;
 
 /// Something about one line (or, with line 0, about the whole file) that a person should know.
@@ -336,6 +336,7 @@ impl Reader {
             }
         }
         settings.storage = self.storage(keys, &settings.config);
+        settings.auto_purge = self.auto_purge(keys);
         if let Some(tries) = self.number(keys, "electionPortBindRetry", 0) {
             settings.bind_retry =
                 if tries == 0 { BindRetry::Forever } else { BindRetry::Times(tries) };
@@ -433,6 +434,20 @@ impl Reader {
             storage.prealloc_bytes = u64::from(kilobytes) * 1024;
         }
         storage
+    }
+
+    // ZK: QuorumPeerConfig.parseProperties, DatadirCleanupManager (3.9)
+    fn auto_purge(&mut self, keys: &Properties) -> Option<AutoPurge> {
+        let keep = self.number(keys, "autopurge.snapRetainCount", 0).map_or(0, |n| n as usize);
+        if let Some(property) =
+            keys.get("autopurge.snapRetainCount").filter(|_| keep < PURGE_KEEPS_MIN)
+        {
+            let what = format!("autopurge.snapRetainCount: {PURGE_KEEPS_MIN} are kept at least");
+            self.warn(&property.file, property.line, what);
+        }
+        let hours = self.number(keys, "autopurge.purgeInterval", 0).filter(|hours| *hours > 0)?;
+        let every = Duration::from_secs(3600 * u64::from(hours));
+        Some(AutoPurge { every, keep: keep.max(PURGE_KEEPS_MIN) })
     }
 
     // ZK: QuorumPeerConfig.setupMyId, checkValidity (3.9)
