@@ -320,6 +320,7 @@ impl Reader {
         let ensemble =
             if ensemble.members.is_empty() { ServerSettings::alone(my_id) } else { ensemble };
         self.check_peer_type(keys, &ensemble, my_id);
+        self.check_observers(path, keys, &ensemble, my_id);
 
         let mut config = Config::new(my_id, ensemble);
         self.timing(keys, &mut config);
@@ -517,6 +518,28 @@ impl Reader {
                 }
             }
             Err(what) => self.error(&property.file, property.line, format!("peerType: {what}")),
+        }
+    }
+
+    /// A server that is told to observe would start, and never serve anybody.
+    fn check_observers(
+        &mut self,
+        path: &Path,
+        keys: &Properties,
+        ensemble: &Ensemble,
+        my_id: ServerId,
+    ) {
+        for (id, _) in ensemble.members.iter().filter(|(_, m)| m.role == MemberRole::Observer) {
+            // In a dynamic file its line is not known any more.
+            let line = keys.get(&format!("server.{id}")).map_or(0, |property| property.line);
+            if *id == my_id {
+                let what =
+                    format!("server.{id}, this server, is an observer: Zebu cannot be one yet");
+                self.error(path, line, what);
+            } else {
+                let what = format!("server.{id} is an observer: it waits while Zebu leads");
+                self.warn(path, line, what);
+            }
         }
     }
 

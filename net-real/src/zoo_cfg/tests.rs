@@ -48,7 +48,8 @@ fn an_ensemble() {
     assert_eq!(cfg.settings.election, Some(Address::new("zoo2", 3888)));
     assert_eq!(cfg.settings.quorum, Some(Address::new("zoo2", 2888)));
     assert_eq!(cfg.log_dir, Path::new("/var/zk"));
-    assert_eq!(cfg.warnings, []);
+    let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["/etc/zoo.cfg:9: server.3 is an observer: it waits while Zebu leads"]);
 }
 
 #[test]
@@ -209,6 +210,10 @@ fn errors_name_file_line_and_what_was_expected() {
         (
             "dataDir=/e\nserver.1=a:1:2:observer\n".into(),
             "/etc/zoo.cfg: expected at least one server.N that is a participant",
+        ),
+        (
+            "dataDir=/var/zk\nserver.1=a:1:2\nserver.2=b:1:2:observer\n".into(),
+            "/etc/zoo.cfg:3: server.2, this server, is an observer",
         ),
         ("dataDir=/d\nclientPortAddress=::1\n".into(), "/etc/zoo.cfg:2: clientPortAddress is set"),
         (
