@@ -1,7 +1,7 @@
 //! One connection of any kind: a task that owns a stream, feeds what it reads to one of core's
 //! connection machines and writes what waits in its [`Outbox`]. Which messages there are, and what
-//! they mean, stands in core; what happens to a whole connection, in [`crate::client_port`],
-//! [`crate::election_link`] and [`crate::quorum_link`].
+//! they mean, stands in core; what happens to a whole connection, in [`crate::client_port`] and
+//! [`crate::peer_link`].
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};

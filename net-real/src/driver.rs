@@ -92,8 +92,6 @@ pub struct Driver<D: RunningDisk, O: Observer = Unobserved> {
     conns_to_flush: Vec<ConnId>,
     links_to_flush: Vec<LinkId>,
     store: Vec<(Ticket, StoreOp)>,
-    /// Where servers that no `server.N` names said that their election port is.
-    election_addresses: BTreeMap<ServerId, Address>,
     /// Dials that failed and were logged; the next failure is no news.
     unreachable: BTreeMap<(ServerId, Port), u32>,
     halted: Option<String>,
@@ -102,6 +100,8 @@ pub struct Driver<D: RunningDisk, O: Observer = Unobserved> {
 /// A connection's outbox, and what this turn adds to it.
 #[derive(Debug)]
 struct Sender<M> {
+    /// For logs.
+    name: String,
     outbox: Arc<Outbox<M>>,
     staged: Vec<M>,
 }
@@ -156,7 +156,6 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             conns_to_flush: Vec::new(),
             links_to_flush: Vec::new(),
             store: Vec::new(),
-            election_addresses: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             halted: None,
         })
@@ -216,8 +215,9 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
     fn hear(&mut self, now: Now, input: Input) {
         match input {
             Input::ConnOpen { conn, from, outbox } => {
-                self.conns.insert(conn, Sender { outbox, staged: Vec::new() });
-                let (ip, port) = (from.ip().to_canonical().to_string(), from.port());
+                let name = format!("client {from}");
+                self.conns.insert(conn, Sender { name, outbox, staged: Vec::new() });
+                let (ip, port) = (from.ip().to_string(), from.port());
                 self.tell(now, Event::ConnOpen { conn, ip, port });
             }
             Input::Requests { conn, requests } => {
@@ -261,15 +261,12 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
     }
 
     fn link_up(&mut self, now: Now, link: LinkId, up: LinkUp, outbox: Arc<Outbox<PeerMessage>>) {
-        let LinkUp { port, peer, dialled, election_address } = up;
-        self.links.insert(link, Sender { outbox, staged: Vec::new() });
-        if let Some(peer) = peer {
-            if self.unreachable.remove(&(peer, port)).is_some() {
-                info!("reached the {port:?} port of server {peer}");
-            }
-            if let Some(address) = election_address.as_deref().and_then(parse_address) {
-                self.election_addresses.insert(peer, address);
-            }
+        let LinkUp { port, peer, dialled, name } = up;
+        self.links.insert(link, Sender { name, outbox, staged: Vec::new() });
+        if let Some(peer) = peer
+            && self.unreachable.remove(&(peer, port)).is_some()
+        {
+            info!("reached the {port:?} port of server {peer}");
         }
         self.tell(now, Event::LinkUp { link, port, peer, dialled });
     }
@@ -308,7 +305,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             }
             Action::CloseLink { link, why } => {
                 if let Some(mut sender) = self.links.remove(&link) {
-                    log_close("link", link.0, &why);
+                    log_close(&sender.name, &why);
                     sender.close();
                 }
             }
@@ -322,7 +319,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             }
             Action::CloseConn { conn, why } => {
                 if let Some(mut sender) = self.conns.remove(&conn) {
-                    log_close("connection", conn.0, &why);
+                    log_close(&sender.name, &why);
                     sender.close();
                 }
             }
@@ -340,12 +337,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
     }
 
     fn dial(&mut self, to: ServerId, port: Port) {
-        let address = match (self.server_address(to, port), port) {
-            (Some(address), _) => Some(address),
-            (None, Port::Election) => self.election_addresses.get(&to).cloned(),
-            (None, Port::Quorum) => None,
-        };
-        match address {
+        match self.server_address(to, port) {
             Some(address) => {
                 tokio::spawn(peer_link::dial(to, port, address, self.shared.clone()));
             }
@@ -375,7 +367,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             let Some(sender) = self.conns.get_mut(&conn) else { continue };
             let weight = sender.outbox.push(&mut sender.staged);
             if weight > client_max {
-                warn!("connection {} is cut: it leaves {weight} bytes unread", conn.0);
+                warn!("{} is cut: it leaves {weight} bytes unread", sender.name);
                 sender.outbox.cut();
                 self.conns.remove(&conn);
                 self.tell(now, Event::ConnGone { conn });
@@ -385,7 +377,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             let Some(sender) = self.links.get_mut(&link) else { continue };
             let weight = sender.outbox.push(&mut sender.staged);
             if weight > link_max {
-                warn!("link {} is cut: it leaves {weight} bytes unread", link.0);
+                warn!("{} is cut: it leaves {weight} bytes unread", sender.name);
                 sender.outbox.cut();
                 self.links.remove(&link);
                 self.tell(now, Event::LinkDown { link });
@@ -522,21 +514,16 @@ impl Clock {
     }
 }
 
-/// `host:port`, IPv6 in brackets, as the election handshake carries it. A wildcard says nothing.
-// ZK: QuorumCnxManager.InitialMessage.parse (3.9)
-fn parse_address(text: &str) -> Option<Address> {
-    let (host, port) = text.rsplit_once(':')?;
-    let address = Address::new(host.trim_matches(['[', ']']), port.parse().ok()?);
-    (!address.host.is_empty() && !address.is_wildcard()).then_some(address)
-}
-
-fn log_close(what: &str, number: u64, why: &CloseReason) {
+fn log_close(name: &str, why: &CloseReason) {
     match why {
-        CloseReason::Misbehaved(fault) => warn!("{what} {number} closed: {fault}"),
-        CloseReason::TooManyConnections => warn!("{what} {number} closed: {why:?}"),
-        CloseReason::ClientAhead { .. } | CloseReason::PeerTimeout => {
-            info!("{what} {number} closed: {why:?}");
+        CloseReason::Misbehaved(fault) => warn!("{name} closed: {fault}"),
+        CloseReason::TooManyConnections => {
+            warn!("{name} closed: its address has as many as maxClientCnxns allows");
         }
+        CloseReason::ClientAhead { seen, ours } => {
+            info!("{name} closed: it has seen zxid 0x{seen:x}, we are at 0x{ours:x} only");
+        }
+        CloseReason::PeerTimeout => info!("{name} closed: nothing heard in time"),
         CloseReason::Done
         | CloseReason::SessionClosed(_)
         | CloseReason::SessionMoved(_)
@@ -546,7 +533,7 @@ fn log_close(what: &str, number: u64, why: &CloseReason) {
         | CloseReason::ReadOnly
         | CloseReason::SmallerId
         | CloseReason::Superseded
-        | CloseReason::TermOver => debug!("{what} {number} closed: {why:?}"),
+        | CloseReason::TermOver => debug!("{name} closed: {why:?}"),
     }
 }
 
@@ -571,26 +558,5 @@ fn log_note(note: &Note) {
             "the tree differs from the leader's at 0x{zxid:x}: digest 0x{expected:x} expected, 0x{found:x} found"
         ),
         Note::Refused(what) => warn!("{what}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn election_addresses_of_handshakes() {
-        let cases = [
-            ("zoo1:3888", Some(Address::new("zoo1", 3888))),
-            ("[2001:db8::1]:3888", Some(Address::new("2001:db8::1", 3888))),
-            ("0.0.0.0:3888", None),
-            ("[::]:3888", None),
-            ("zoo1", None),
-            (":3888", None),
-            ("zoo1:x", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse_address(text), expected, "{text}");
-        }
     }
 }

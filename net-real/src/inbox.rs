@@ -59,8 +59,8 @@ pub(crate) struct LinkUp {
     pub(crate) port: Port,
     pub(crate) peer: Option<ServerId>,
     pub(crate) dialled: bool,
-    /// Where the peer says that its election port is.
-    pub(crate) election_address: Option<String>,
+    /// For logs.
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Default)]

@@ -18,6 +18,7 @@ mod command_line {
 
     use clap::{Parser, Subcommand};
     use tracing_subscriber::EnvFilter;
+    use zebu_net_real::serve::Source;
     use zebu_net_real::{cli, serve};
 
     /// A coordination service for ZooKeeper's clients, data and ensembles.
@@ -40,12 +41,30 @@ mod command_line {
 
     #[derive(Debug, Default, clap::Args)]
     struct Server {
-        /// ZooKeeper's configuration file; without it, one server on 127.0.0.1:2181 with its data in
-        /// ./zebu-data
+        /// ZooKeeper's configuration file, zoo.cfg; without it, one server on 127.0.0.1 to try things
+        /// out with
         file: Option<PathBuf>,
+        /// Where that one server takes clients [default: 2181]
+        #[arg(long, conflicts_with = "file")]
+        port: Option<u16>,
+        /// Where it keeps its data [default: ./zebu-data]
+        #[arg(long, value_name = "DIR", conflicts_with = "file")]
+        data_dir: Option<PathBuf>,
         /// Threads for connections; the log has one of its own besides
         #[arg(long, default_value_t = 1)]
         threads: usize,
+    }
+
+    impl Server {
+        fn source(&self) -> Source {
+            match &self.file {
+                Some(file) => Source::ZooCfg(file.clone()),
+                None => Source::Trial {
+                    port: self.port.unwrap_or(Source::TRIAL_PORT),
+                    data_dir: self.data_dir.clone().unwrap_or_else(|| Source::TRIAL_DIR.into()),
+                },
+            }
+        }
     }
 
     pub(super) fn main() -> ExitCode {
@@ -53,7 +72,7 @@ mod command_line {
         let done = match command {
             Command::Server(server) => {
                 log_to_stderr("info");
-                run(server.threads, serve::server(server.file))
+                run(server.threads, serve::server(server.source()))
             }
             Command::Cli(arguments) => {
                 log_to_stderr("warn");
@@ -95,5 +114,31 @@ mod command_line {
         // What is left, a thread that reads the terminal say, is not waited for.
         runtime.shutdown_background();
         done
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_a_server_is_started_from() {
+            let trial = |port, dir: &str| Source::Trial { port, data_dir: dir.into() };
+            for (words, expected) in [
+                (&["zebu", "server"][..], Ok(trial(2181, "./zebu-data"))),
+                (&["zebu", "server", "--port", "0", "--data-dir", "/d"], Ok(trial(0, "/d"))),
+                (&["zebu", "server", "zoo.cfg"], Ok(Source::ZooCfg("zoo.cfg".into()))),
+                (&["zebu", "server", "zoo.cfg", "--port", "1"], Err("--port")),
+                (&["zebu", "server", "--port", "65536"], Err("65536")),
+            ] {
+                match (Arguments::try_parse_from(words), expected) {
+                    (Ok(Arguments { command: Some(Command::Server(server)) }), Ok(expected)) => {
+                        assert_eq!(server.source(), expected);
+                    }
+                    (Err(error), Err(names)) => assert!(error.to_string().contains(names)),
+                    (parsed, _) => panic!("{words:?}: {parsed:?}"),
+                }
+            }
+            assert_eq!(Server::default().source(), trial(2181, "./zebu-data"));
+        }
     }
 }

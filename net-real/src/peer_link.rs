@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use zebu_core::conn::election::{ElectionConn, ElectionInput, ElectionMisbehaved};
 use zebu_core::conn::learner::{PeerMisbehaved, QuorumConn};
@@ -29,18 +29,18 @@ const IN_FLIGHT_MAX: usize = 8 << 20;
 /// Serves a link that a peer dialled.
 pub(crate) async fn accepted(stream: TcpStream, from: SocketAddr, port: Port, shared: Arc<Shared>) {
     let limits = &shared.settings.config.limits;
-    let link = Link::new(port, None, &shared);
+    let link = Link::new(port, None, &from.to_string(), &shared);
     let ended = match port {
         Port::Election => {
             let machine = ElectionConn::accepted(limits);
             link.serve(stream, ElectionMachine::new(machine), Vec::new()).await
         }
         Port::Quorum => {
-            link.up(None, None);
+            link.up(None);
             link.serve(stream, QuorumConn::new(limits), Vec::new()).await
         }
     };
-    log_end(port, &from.to_string(), &ended);
+    log_end(&link.name, &ended);
 }
 
 /// Connects to a peer, and serves the link if that works.
@@ -55,8 +55,8 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
     let _ = stream.set_nodelay(true);
 
     let config = &shared.settings.config;
-    let link = Link::new(port, Some(to), &shared);
-    link.up(Some(to), None);
+    let link = Link::new(port, Some(to), &format!("server {to} at {address}"), &shared);
+    link.up(Some(to));
     let ended = match port {
         Port::Election => {
             let ours = config.ensemble.election_address(config.my_id).unwrap_or_default();
@@ -65,19 +65,14 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
         }
         Port::Quorum => link.serve(stream, QuorumConn::new(&config.limits), Vec::new()).await,
     };
-    log_end(port, &format!("server {to} at {address}"), &ended);
+    log_end(&link.name, &ended);
 }
 
-fn log_end(port: Port, who: &str, ended: &Ended) {
-    let what = match port {
-        Port::Election => "election",
-        Port::Quorum => "quorum",
-    };
+fn log_end(name: &str, ended: &Ended) {
     match ended {
-        Ended::Misbehaved(why) => warn!("{what} link with {who} closed: {why}"),
-        Ended::Eof | Ended::Broken(_) | Ended::Silent | Ended::Closed | Ended::Cut => {
-            debug!("{what} link with {who}: {ended}");
-        }
+        Ended::Misbehaved(why) => warn!("{name} closed: {why}"),
+        Ended::Silent => info!("{name} closed: {ended}"),
+        Ended::Eof | Ended::Broken(_) | Ended::Closed | Ended::Cut => debug!("{name}: {ended}"),
     }
 }
 
@@ -86,14 +81,21 @@ struct Link {
     id: LinkId,
     port: Port,
     dialled: Option<ServerId>,
+    /// For logs.
+    name: String,
     is_up: AtomicBool,
     outbox: Arc<Outbox<PeerMessage>>,
     shared: Arc<Shared>,
 }
 
 impl Link {
-    fn new(port: Port, dialled: Option<ServerId>, shared: &Arc<Shared>) -> Self {
+    fn new(port: Port, dialled: Option<ServerId>, with: &str, shared: &Arc<Shared>) -> Self {
+        let kind = match port {
+            Port::Election => "election",
+            Port::Quorum => "quorum",
+        };
         Self {
+            name: format!("{kind} link with {with}"),
             id: shared.next_link(),
             port,
             dialled,
@@ -103,10 +105,10 @@ impl Link {
         }
     }
 
-    fn up(&self, peer: Option<ServerId>, election_address: Option<String>) {
+    fn up(&self, peer: Option<ServerId>) {
         self.is_up.store(true, Relaxed);
         let dialled = self.dialled.is_some();
-        let up = LinkUp { port: self.port, peer, dialled, election_address };
+        let up = LinkUp { port: self.port, peer, dialled, name: self.name.clone() };
         self.shared.inbox.push(Input::LinkUp { link: self.id, up, outbox: self.outbox.clone() });
     }
 
@@ -132,7 +134,7 @@ impl Link {
             let mut messages = Vec::with_capacity(heard.len());
             for heard in heard {
                 match heard {
-                    Heard::Hello { peer, address } => self.up(Some(peer), Some(address)),
+                    Heard::Hello { peer } => self.up(Some(peer)),
                     Heard::Message(message) => messages.push(message),
                 }
             }
@@ -156,7 +158,7 @@ impl Drop for Link {
 
 /// What comes over a link.
 pub(crate) enum Heard {
-    Hello { peer: ServerId, address: String },
+    Hello { peer: ServerId },
     Message(PeerMessage),
 }
 
@@ -183,7 +185,8 @@ impl Machine for ElectionMachine {
     }
     fn next(&mut self) -> Result<Option<Heard>, ElectionMisbehaved> {
         Ok(self.conn.next()?.map(|input| match input {
-            ElectionInput::Hello { peer, address } => Heard::Hello { peer, address },
+            // Whoever we dial has an address in the configuration.
+            ElectionInput::Hello { peer, address: _ } => Heard::Hello { peer },
             ElectionInput::Notification(message) => Heard::Message(PeerMessage::Election(message)),
         }))
     }

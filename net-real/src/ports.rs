@@ -87,6 +87,8 @@ where
             match listener.accept().await {
                 Ok((stream, from)) => {
                     let _ = stream.set_nodelay(true);
+                    // An IPv4 address as people write it, on a socket of IPv6 too.
+                    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                     tokio::spawn(serve(stream, from));
                 }
                 Err(error) => {

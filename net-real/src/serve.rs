@@ -15,15 +15,28 @@ use crate::settings::{Address, FourLetterWords, ServerSettings};
 use crate::signals;
 use crate::zoo_cfg::ZooCfg;
 
-/// Where a server without a configuration file keeps its data.
-const TRIAL_DIR: &str = "./zebu-data";
-const TRIAL_PORT: u16 = 2181;
+/// What a server is started from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    ZooCfg(PathBuf),
+    /// No file: one server on the loopback, to try things out with.
+    Trial {
+        port: u16,
+        data_dir: PathBuf,
+    },
+}
 
-/// Runs a server on `file`, or one to try things out with.
-pub async fn server(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let cfg = match &file {
-        Some(file) => ZooCfg::load(file)?,
-        None => trial(),
+impl Source {
+    /// What a trial is unless it is told otherwise.
+    pub const TRIAL_PORT: u16 = 2181;
+    pub const TRIAL_DIR: &str = "./zebu-data";
+}
+
+/// Runs a server until it is told to stop.
+pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
+    let cfg = match &source {
+        Source::ZooCfg(file) => ZooCfg::load(file)?,
+        Source::Trial { port, data_dir } => trial(*port, data_dir),
     };
     for warning in &cfg.warnings {
         warn!("{warning}");
@@ -35,15 +48,18 @@ pub async fn server(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let members = settings.config.ensemble.members.len();
     let shutdown = signals::shutdown().context("cannot catch signals")?;
 
-    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock };
+    let auto_purge = settings.auto_purge;
+    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock, auto_purge };
     let driver = Driver::start(settings, disk).await?;
-    match (driver.client_address(), &file) {
-        (Some(address), None) => println!(
+    match (driver.client_address(), &source) {
+        (Some(address), Source::Trial { .. }) => println!(
             "Zebu {} serves ZooKeeper clients on {address}, with its data in {}. Ctrl-C stops it.",
             env!("CARGO_PKG_VERSION"),
             data_dir.display()
         ),
-        (Some(address), Some(_)) => info!("server {my_id} of {members} takes clients on {address}"),
+        (Some(address), Source::ZooCfg(_)) => {
+            info!("server {my_id} of {members} takes clients on {address}");
+        }
         (None, _) => info!("server {my_id} of {members} takes no clients"),
     }
     Ok(match driver.run(shutdown).await {
@@ -53,16 +69,16 @@ pub async fn server(file: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One server on the loopback, open to all four-letter words.
-fn trial() -> ZooCfg {
+/// Open to all four-letter words.
+fn trial(port: u16, data_dir: &Path) -> ZooCfg {
     let id = ServerSettings::ID_ALONE;
     let mut settings = ServerSettings::new(Config::new(id, ServerSettings::alone(id)));
-    settings.client = Some(Address::new("127.0.0.1", TRIAL_PORT));
+    settings.client = Some(Address::new("127.0.0.1", port));
     settings.election = None;
     settings.quorum = None;
     settings.four_letter_words = FourLetterWords::All;
-    let dir = Path::new(TRIAL_DIR).to_owned();
-    ZooCfg { settings, data_dir: dir.clone(), log_dir: dir, warnings: Vec::new() }
+    let (data_dir, log_dir) = (data_dir.to_owned(), data_dir.to_owned());
+    ZooCfg { settings, data_dir, log_dir, warnings: Vec::new() }
 }
 
 /// Keys hash tables that outsiders can fill.

@@ -25,7 +25,18 @@ pub struct ServerSettings {
     /// `nio.sessionlessCnxnTimeout`: to say the first word on an accepted connection; default 10 s.
     pub handshake_timeout: Duration,
     pub four_letter_words: FourLetterWords,
+    /// `None`: nothing is ever deleted, upstream's default.
+    pub auto_purge: Option<AutoPurge>,
     pub bounds: Bounds,
+}
+
+/// When to delete snapshots and logs that are not needed any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AutoPurge {
+    /// `autopurge.purgeInterval`, hours there.
+    pub every: Duration,
+    /// `autopurge.snapRetainCount`; see [`zebu_core::storage::purge_plan`].
+    pub keep: usize,
 }
 
 /// Bounds of the driver's own queues. What is over them costs the connection, nobody else.
@@ -138,6 +149,7 @@ impl ServerSettings {
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             four_letter_words: FourLetterWords::default(),
+            auto_purge: None,
             bounds: Bounds::default(),
             config,
         }

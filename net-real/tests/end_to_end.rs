@@ -19,7 +19,7 @@ use zebu_core::proto::{ErrorCode, Request, Response};
 use zebu_net_real::disk::lock::DirLock;
 use zebu_net_real::disk::log_thread::OsDisk;
 use zebu_net_real::driver::{Driver, Ended};
-use zebu_net_real::settings::{Address, FourLetterWords, ServerSettings};
+use zebu_net_real::settings::{Address, AutoPurge, FourLetterWords, ServerSettings};
 
 use common::{Client, connect, create, data_of, get, soon};
 
@@ -32,7 +32,8 @@ struct Running {
 impl Running {
     async fn start(settings: ServerSettings, dir: &Path) -> Self {
         let lock = DirLock::acquire(dir, dir).expect("the last server let go of it");
-        let disk = OsDisk { data_dir: dir.into(), log_dir: dir.into(), lock };
+        let auto_purge = settings.auto_purge;
+        let disk = OsDisk { data_dir: dir.into(), log_dir: dir.into(), lock, auto_purge };
         let driver = Driver::start(settings, disk).await.expect("the server starts");
         let port = driver.client_address().expect("it takes clients").port();
         let (stop, stopped) = oneshot::channel();
@@ -190,6 +191,52 @@ async fn a_client_is_cut_when_too_many_events_pile_up() {
     assert!(good.ask(Request::Multi(creates)).await.is_ok());
     assert!(watcher.next().await.is_none());
     assert_eq!(data_of(good.ask(get("/n0")).await), b"x");
+    server.stop().await;
+}
+
+fn names(dir: &Path, beginning: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("it is there").map(|entry| {
+        let name = entry.expect("it can be read").file_name();
+        name.into_string().expect("it is text")
+    });
+    let mut names: Vec<_> = entries.filter(|name| name.starts_with(beginning)).collect();
+    // Hexadecimal without leading zeros: by length first.
+    names.sort_by_key(|name| (name.len(), name.clone()));
+    names
+}
+
+#[tokio::test]
+async fn what_is_not_needed_is_purged_beside_the_service() {
+    let sample = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../core/testdata/samples/standalone-snaps/data/version-2"
+    );
+    let dir = temporary();
+    let version_2 = dir.path().join("version-2");
+    std::fs::create_dir(&version_2).expect("it is writable");
+    for name in names(sample.as_ref(), "") {
+        std::fs::copy(Path::new(sample).join(&name), version_2.join(&name)).expect("a copy");
+    }
+    assert_eq!(names(&version_2, "snapshot.").len(), 6);
+
+    let hour = Duration::from_secs(3600);
+    for (auto_purge, kept) in [(None, 6), (Some(AutoPurge { every: hour, keep: 3 }), 3)] {
+        let server = Running::start(ServerSettings { auto_purge, ..alone() }, dir.path()).await;
+        let mut client = Client::open(&server.address).await;
+        let before = client.ask(Request::GetChildren { path: "/".into(), watch: false }).await;
+        assert!(before.is_ok());
+        // The end waits for a purge that has begun, and the log takes its orders in turn.
+        server.stop().await;
+        assert_eq!(names(&version_2, "snapshot.").len(), kept);
+    }
+    assert_eq!(names(&version_2, "snapshot."), ["snapshot.87", "snapshot.b6", "snapshot.f1"]);
+    let logs = names(&version_2, "log.");
+    // The oldest snapshot that is kept needs 0x88, which stands in the first of them.
+    assert_eq!(logs[..4], ["log.68", "log.89", "log.b8", "log.f3"]);
+
+    let server = Running::start(alone(), dir.path()).await;
+    let mut client = Client::open(&server.address).await;
+    assert!(client.ask(create("/a", b"one")).await.is_ok());
     server.stop().await;
 }
 

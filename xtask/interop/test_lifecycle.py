@@ -6,6 +6,7 @@ import subprocess
 
 from clients import client, tree
 from harness import alone, check, equal, note, wait_until
+from servers import free_ports
 
 
 def fill(zk) -> None:
@@ -97,16 +98,20 @@ def what_the_readme_says(context):
     """A server without a configuration, in an empty folder, and our own client."""
     if context.kind == "java":
         return note("nothing to show with Java")
+    # Word for word, unless somebody else has the usual port: then on another, and we say so.
+    address, serve, ask = "127.0.0.1:2181", [], []
     with socket.socket() as s:
-        # It takes the usual port; somebody else may have it.
         if s.connect_ex(("127.0.0.1", 2181)) == 0:
-            return note("port 2181 is taken: not tried")
+            [port] = free_ports(1)
+            address = f"127.0.0.1:{port}"
+            serve, ask = ["server", "--port", str(port)], ["--server", address]
+            note(f"port 2181 is taken: tried on {port}")
     home = context.home()
     with open(home / "log", "wb") as log:
-        process = subprocess.Popen([context.programs.zebu], cwd=home, stdout=log, stderr=log)
+        process = subprocess.Popen([context.programs.zebu, *serve], cwd=home, stdout=log, stderr=log)
 
     def cli(*command: str) -> str:
-        ended = subprocess.run([context.programs.zebu, "cli", *command], timeout=30,
+        ended = subprocess.run([context.programs.zebu, "cli", *ask, *command], timeout=30,
                                capture_output=True, text=True)
         return ended.stdout + ended.stderr
     try:
@@ -123,7 +128,7 @@ def what_the_readme_says(context):
         ]:
             said = cli(*command)
             check("zebu cli " + " ".join(command), expected in said, said)
-        with client("127.0.0.1:2181") as zk:
+        with client(address) as zk:
             equal("and kazoo", zk.exists("/hello"), None)
         check("its data is beside it", (home / "zebu-data").is_dir())
         process.terminate()

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::frame::{Inbox, put_frame};
+use super::frame::{Inbox, Instead, put_frame};
 use crate::config::Limits;
 use crate::ids::Xid;
 use crate::jute::{DecodeError, Reader, Write};
@@ -14,7 +14,7 @@ use crate::proto::{
 /// Why a client's connection is closed. At a client's own end: why it leaves the server.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientMisbehaved {
-    #[error("frame of {length} bytes, at most {max} are allowed")]
+    #[error("frame of {length} bytes, expected 0..={max}{}", Instead(*length))]
     FrameLength { length: i32, max: usize },
     #[error("unreadable {what}: {why}")]
     Unreadable { what: &'static str, why: DecodeError },

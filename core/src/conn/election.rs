@@ -4,7 +4,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::frame::{Inbox, put_frame};
+use super::frame::{Inbox, Instead, put_frame};
 use crate::config::Limits;
 use crate::ids::ServerId;
 use crate::jute::{DecodeError, Reader, Write};
@@ -33,7 +33,7 @@ pub enum ElectionInput {
 pub enum ElectionMisbehaved {
     #[error("election handshake of version {0}, expected -65536 or -65535")]
     Version(i64),
-    #[error("election frame of {length} bytes, expected 1..={max}")]
+    #[error("election frame of {length} bytes, expected 1..={max}{}", Instead(*length))]
     FrameLength { length: i32, max: usize },
     #[error("unreadable election message: {0}")]
     Unreadable(#[from] DecodeError),

@@ -1,6 +1,7 @@
 //! Bytes that came and are not understood yet, and frames: a length, then so many bytes.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -69,6 +70,22 @@ impl Inbox {
     }
 }
 
+/// What a length that no frame has may be instead, for the message that says so.
+pub(super) struct Instead(pub(super) i32);
+
+impl fmt::Display for Instead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0.to_be_bytes();
+        match core::str::from_utf8(&bytes) {
+            _ if bytes.starts_with(&[0x16, 3]) => f.write_str(" (is that TLS?)"),
+            Ok(text) if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) => {
+                write!(f, " (is that the text {text:?}?)")
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
 /// Appends a frame whose content `fill` writes in place.
 pub(super) fn put_frame(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
@@ -85,6 +102,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_length_that_is_something_else() {
+        for (bytes, expected) in [
+            (*b"GET ", " (is that the text \"GET \"?)"),
+            ([0x16, 3, 1, 2], " (is that TLS?)"),
+            ([0x7f; 4], ""),
+            ([0xff; 4], ""),
+        ] {
+            assert_eq!(alloc::format!("{}", Instead(i32::from_be_bytes(bytes))), expected);
+        }
+    }
 
     fn framed(content: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();

@@ -133,15 +133,7 @@ impl<'a> Draft<'a> {
                 parent.stat.pzxid = zxid;
             }
         });
-        let stat = StatPersisted {
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: self.time.0,
-            mtime: self.time.0,
-            ephemeral_owner,
-            ..StatPersisted::default()
-        };
+        let stat = StatPersisted::created(zxid, self.time, ephemeral_owner);
         let content = digest::content(path, data.map(|data| &data[..]));
         let image =
             Image { data: data.cloned(), acl: Some(acl.into()), stat, num_children: 0, content };

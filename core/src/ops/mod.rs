@@ -88,36 +88,19 @@ pub fn is_write(request: &Request) -> bool {
 /// its stead.
 // ZK: PrepRequestProcessor.pRequestHelper (3.9)
 fn prepare(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, TxnBody> {
-    match request {
-        Request::Multi(parts) => multi::prepare(draft, parts),
-        Request::CreateSession { timeout_ms } => Ok(session::prepare_create(draft, *timeout_ms)),
-        Request::CloseSession => Ok(session::prepare_close(draft)),
-        // ZOOKEEPER-2623: alone it would be a transaction that upstream's log cannot hold.
-        Request::Check { .. } => Err(TxnBody::Error(ErrorCode::UNIMPLEMENTED)),
-        Request::Create(_)
-        | Request::Create2(_)
-        | Request::CreateContainer(_)
-        | Request::CreateTtl(_)
-        | Request::Delete { .. }
-        | Request::SetData { .. }
-        | Request::SetAcl { .. }
-        | Request::Exists { .. }
-        | Request::GetData { .. }
-        | Request::GetAcl { .. }
-        | Request::GetChildren { .. }
-        | Request::GetChildren2 { .. }
-        | Request::Sync { .. }
-        | Request::Ping
-        | Request::SetWatches(_)
-        | Request::Auth { .. }
-        | Request::Malformed(_)
-        | Request::Unknown(_) => prepare_change(draft, request).map_err(TxnBody::Error),
+    if let Request::Multi(parts) = request {
+        return multi::prepare(draft, parts);
     }
+    // ZOOKEEPER-2623: alone it would be a transaction that upstream's log cannot hold.
+    if let Request::Check { .. } = request {
+        return Err(TxnBody::Error(ErrorCode::UNIMPLEMENTED));
+    }
+    prepare_single(draft, request).map_err(TxnBody::Error)
 }
 
-/// One change of one znode: a request of its own or a part of a multi.
+/// One request that is no multi: on its own or, as far as [`multi`] lets it through, a part of one.
 // ZK: PrepRequestProcessor.pRequest2Txn (3.9)
-fn prepare_change(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, ErrorCode> {
+fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, ErrorCode> {
     use create::Opcode;
     match request {
         Request::Create(create) => create::prepare(draft, Opcode::Create, create),
@@ -132,6 +115,8 @@ fn prepare_change(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         }
         Request::SetAcl { path, acl, version } => acl::prepare_set(draft, path, acl, *version),
         Request::Check { path, version } => check::prepare(draft, path, *version),
+        Request::CreateSession { timeout_ms } => Ok(session::prepare_create(draft, *timeout_ms)),
+        Request::CloseSession => Ok(session::prepare_close(draft)),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
         // Only a learner that misbehaves sends these to the leader as writes.
         Request::Exists { .. }
@@ -144,8 +129,6 @@ fn prepare_change(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         | Request::Multi(_)
         | Request::SetWatches(_)
         | Request::Auth { .. }
-        | Request::CloseSession
-        | Request::CreateSession { .. }
         | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
     }
 }

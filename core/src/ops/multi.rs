@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::create::created;
 use super::draft::Draft;
-use super::{UNEXPECTED_TXN, prepare_change};
+use super::{UNEXPECTED_TXN, prepare_single};
 use crate::proto::{
     CreateRequest, CreateTtlRequest, ErrorCode, MultiResult, Request, Response, create_flags,
 };
@@ -35,32 +35,11 @@ pub(super) fn prepare(draft: &mut Draft<'_>, parts: &[Request]) -> Result<TxnBod
 /// In a multi, and only there, the flags of a plain create can make it another opcode.
 // ZK: Op.Create.getOpcode (3.9)
 fn prepare_part(draft: &mut Draft<'_>, part: &Request) -> Result<TxnBody, ErrorCode> {
-    match part {
-        Request::Create(create) | Request::Create2(create) => match by_flags(create) {
-            Some(other) => prepare_change(draft, &other),
-            None => prepare_change(draft, part),
-        },
-        Request::CreateContainer(_)
-        | Request::CreateTtl(_)
-        | Request::Delete { .. }
-        | Request::Exists { .. }
-        | Request::GetData { .. }
-        | Request::SetData { .. }
-        | Request::GetAcl { .. }
-        | Request::SetAcl { .. }
-        | Request::GetChildren { .. }
-        | Request::GetChildren2 { .. }
-        | Request::Sync { .. }
-        | Request::Ping
-        | Request::Check { .. }
-        | Request::Multi(_)
-        | Request::SetWatches(_)
-        | Request::Auth { .. }
-        | Request::CloseSession
-        | Request::CreateSession { .. }
-        | Request::Malformed(_)
-        | Request::Unknown(_) => prepare_change(draft, part),
-    }
+    let by_flags = match part {
+        Request::Create(create) | Request::Create2(create) => by_flags(create),
+        _ => None,
+    };
+    prepare_single(draft, by_flags.as_ref().unwrap_or(part))
 }
 
 fn by_flags(create: &CreateRequest) -> Option<Request> {
@@ -75,30 +54,16 @@ fn by_flags(create: &CreateRequest) -> Option<Request> {
 
 // ZK: MultiOperationRecord.deserialize (3.9)
 fn may_be_part(request: &Request) -> bool {
-    match request {
+    matches!(
+        request,
         Request::Create(_)
-        | Request::Create2(_)
-        | Request::CreateContainer(_)
-        | Request::CreateTtl(_)
-        | Request::Delete { .. }
-        | Request::SetData { .. }
-        | Request::Check { .. } => true,
-        Request::Exists { .. }
-        | Request::GetData { .. }
-        | Request::GetAcl { .. }
-        | Request::SetAcl { .. }
-        | Request::GetChildren { .. }
-        | Request::GetChildren2 { .. }
-        | Request::Sync { .. }
-        | Request::Ping
-        | Request::Multi(_)
-        | Request::SetWatches(_)
-        | Request::Auth { .. }
-        | Request::CloseSession
-        | Request::CreateSession { .. }
-        | Request::Malformed(_)
-        | Request::Unknown(_) => false,
-    }
+            | Request::Create2(_)
+            | Request::CreateContainer(_)
+            | Request::CreateTtl(_)
+            | Request::Delete { .. }
+            | Request::SetData { .. }
+            | Request::Check { .. }
+    )
 }
 
 /// One result for each part. The reply's header says OK also for a multi that failed: there the

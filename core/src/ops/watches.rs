@@ -18,24 +18,7 @@ pub fn watch_of<'a>(
         Request::GetChildren { path, watch } | Request::GetChildren2 { path, watch } => {
             (WatchKind::Child, path, *watch && result.is_ok())
         }
-        Request::Create(_)
-        | Request::Create2(_)
-        | Request::CreateContainer(_)
-        | Request::CreateTtl(_)
-        | Request::Delete { .. }
-        | Request::SetData { .. }
-        | Request::GetAcl { .. }
-        | Request::SetAcl { .. }
-        | Request::Sync { .. }
-        | Request::Ping
-        | Request::Check { .. }
-        | Request::Multi(_)
-        | Request::SetWatches(_)
-        | Request::Auth { .. }
-        | Request::CloseSession
-        | Request::CreateSession { .. }
-        | Request::Malformed(_)
-        | Request::Unknown(_) => return None,
+        _ => return None,
     };
     watch.then_some((kind, path))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Reader, Write};
+use crate::time::WallTime;
 
 /// Who: a scheme and an identity in it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -78,6 +79,22 @@ pub struct StatPersisted {
     pub pzxid: Zxid,
 }
 
+impl StatPersisted {
+    /// Of a znode that `zxid` creates.
+    // ZK: DataTree.createStat (3.9)
+    pub fn created(zxid: Zxid, time: WallTime, ephemeral_owner: i64) -> Self {
+        Self {
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime: time.0,
+            mtime: time.0,
+            ephemeral_owner,
+            ..Self::default()
+        }
+    }
+}
+
 impl Id {
     /// Bytes that an id takes at least.
     pub const BYTES_MIN: usize = 8;
@@ -116,76 +133,70 @@ impl Acl {
     }
 }
 
-impl Stat {
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.put_i64(self.czxid.to_wire());
-        out.put_i64(self.mzxid.to_wire());
-        out.put_i64(self.ctime);
-        out.put_i64(self.mtime);
-        out.put_i32(self.version);
-        out.put_i32(self.cversion);
-        out.put_i32(self.aversion);
-        out.put_i64(self.ephemeral_owner);
-        out.put_i32(self.data_length);
-        out.put_i32(self.num_children);
-        out.put_i64(self.pzxid.to_wire());
+/// Jute's way with a record of plain fields: one behind the other, in this order.
+macro_rules! fields_in_order {
+    ($record:ident: $($field:ident),*) => {
+        impl $record {
+            pub fn encode(&self, out: &mut Vec<u8>) {
+                $(self.$field.put(out);)*
+            }
+            pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+                Ok(Self { $($field: Field::take(from)?),* })
+            }
+        }
+    };
+}
+
+fields_in_order!(Stat: czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeral_owner,
+    data_length, num_children, pzxid);
+fields_in_order!(StatPersisted: czxid, mzxid, ctime, mtime, version, cversion, aversion,
+    ephemeral_owner, pzxid);
+
+trait Field: Sized {
+    fn put(self, out: &mut Vec<u8>);
+    fn take(from: &mut Reader) -> Result<Self, DecodeError>;
+}
+
+impl Field for i32 {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_i32(self);
     }
-    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
-            czxid: Zxid::from_wire(from.i64()?),
-            mzxid: Zxid::from_wire(from.i64()?),
-            ctime: from.i64()?,
-            mtime: from.i64()?,
-            version: from.i32()?,
-            cversion: from.i32()?,
-            aversion: from.i32()?,
-            ephemeral_owner: from.i64()?,
-            data_length: from.i32()?,
-            num_children: from.i32()?,
-            pzxid: Zxid::from_wire(from.i64()?),
-        })
+    fn take(from: &mut Reader) -> Result<Self, DecodeError> {
+        from.i32()
     }
 }
 
-impl StatPersisted {
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.put_i64(self.czxid.to_wire());
-        out.put_i64(self.mzxid.to_wire());
-        out.put_i64(self.ctime);
-        out.put_i64(self.mtime);
-        out.put_i32(self.version);
-        out.put_i32(self.cversion);
-        out.put_i32(self.aversion);
-        out.put_i64(self.ephemeral_owner);
-        out.put_i64(self.pzxid.to_wire());
+impl Field for i64 {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_i64(self);
     }
-    pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
-            czxid: Zxid::from_wire(from.i64()?),
-            mzxid: Zxid::from_wire(from.i64()?),
-            ctime: from.i64()?,
-            mtime: from.i64()?,
-            version: from.i32()?,
-            cversion: from.i32()?,
-            aversion: from.i32()?,
-            ephemeral_owner: from.i64()?,
-            pzxid: Zxid::from_wire(from.i64()?),
-        })
+    fn take(from: &mut Reader) -> Result<Self, DecodeError> {
+        from.i64()
+    }
+}
+
+impl Field for Zxid {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_i64(self.to_wire());
+    }
+    fn take(from: &mut Reader) -> Result<Self, DecodeError> {
+        from.i64().map(Self::from_wire)
     }
 }
 
 /// A string that may not be null.
-pub(super) fn required(from: &mut Reader, what: &'static str) -> Result<String, DecodeError> {
+pub(crate) fn required(from: &mut Reader, what: &'static str) -> Result<String, DecodeError> {
     from.string()?.ok_or(DecodeError::Null { what })
 }
 
 /// A vector of strings; a null vector is read as empty, a null string is an error.
-pub(super) fn strings(from: &mut Reader, what: &'static str) -> Result<Vec<String>, DecodeError> {
-    let count = from.count(4)?;
+pub(crate) fn strings(from: &mut Reader, what: &'static str) -> Result<Vec<String>, DecodeError> {
+    const STRING_MIN_BYTES: usize = 4;
+    let count = from.count(STRING_MIN_BYTES)?;
     (0..count).map(|_| required(from, what)).collect()
 }
 
-pub(super) fn put_strings(list: &[String], out: &mut Vec<u8>) {
+pub(crate) fn put_strings(list: &[String], out: &mut Vec<u8>) {
     out.put_count(list.len());
     for text in list {
         out.put_string(text);

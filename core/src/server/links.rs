@@ -90,6 +90,7 @@ impl Links {
                 peer.dialling = true;
                 cx.push(Action::Dial { to: from, port: Port::Election });
             }
+            self.forget_idle(from);
             return false;
         }
         if let Some(old) = peer.link.replace(link) {
@@ -107,6 +108,14 @@ impl Links {
     pub(crate) fn on_election_dial_failed(&mut self, to: ServerId) {
         if let Some(peer) = self.election.get_mut(&to) {
             peer.dialling = false;
+            self.forget_idle(to);
+        }
+    }
+
+    /// Anybody can call itself any server: nobody is remembered who is not connected.
+    fn forget_idle(&mut self, id: ServerId) {
+        if self.election.get(&id).is_some_and(|peer| peer.link.is_none() && !peer.dialling) {
+            self.election.remove(&id);
         }
     }
 
@@ -115,6 +124,7 @@ impl Links {
         if let Some(from) = self.peer_of.remove(&link) {
             if let Some(peer) = self.election.get_mut(&from) {
                 peer.link = None;
+                self.forget_idle(from);
             }
             return true;
         }
@@ -148,6 +158,32 @@ impl Links {
     pub(crate) fn refuse_parked(&mut self, cx: &mut Cx) {
         for (link, _) in self.take_parked() {
             cx.close_link(link, CloseReason::NotServing);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Ensemble};
+    use crate::server::Recovered;
+    use crate::time::Now;
+
+    #[test]
+    fn strangers_leave_nothing_behind() {
+        let config = Config::new(ServerId(2), Ensemble::default());
+        let recovered = Recovered {
+            database: Default::default(),
+            window: Vec::new(),
+            epochs: Default::default(),
+        };
+        let mut cx = Cx::new(config, recovered, Now::default());
+        let mut links = Links::default();
+        for (id, kept) in [(1, false), (3, true), (i64::MAX, true), (-7, false)] {
+            let link = LinkId(id as u64);
+            assert_eq!(links.on_election_up(link, ServerId(id), false, &mut cx), kept);
+            assert_eq!(links.on_down(link), kept);
+            assert!(links.election.is_empty() && links.peer_of.is_empty(), "server {id}");
         }
     }
 }

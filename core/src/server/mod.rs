@@ -30,7 +30,7 @@ use crate::time::{Instant, Now};
 use crate::tree::Database;
 use crate::zab::broadcast::{Origin, Syncer};
 use crate::zab::election::{Decision, Election, Settled};
-use crate::zab::follower::{Following, Heard};
+use crate::zab::follower::{FailedTerms, Following, Heard};
 use crate::zab::leader::{Asked, Leading, StepDown};
 
 use cx::Cx;
@@ -45,6 +45,7 @@ pub struct Server {
     role: Role,
     /// Election's logical clock; grows over the life of the process.
     round: i64,
+    failed_terms: Option<FailedTerms>,
     /// Sizes in bytes of proposals made here: last, least, most.
     proposals: Option<(usize, usize, usize)>,
 }
@@ -73,7 +74,8 @@ impl Server {
         let role = Role::Settling { until: Ticket(0) };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();
-        let mut server = Self { cx, links, order, role, round: 0, proposals: None };
+        let mut server =
+            Self { cx, links, order, role, round: 0, failed_terms: None, proposals: None };
         server.carry_on();
         server
     }
@@ -441,6 +443,7 @@ impl Server {
         self.order.stop_serving(&mut self.cx);
         match &mut self.role {
             Role::Following(following, _) => {
+                self.failed_terms = following.failure(self.failed_terms);
                 if let Some(link) = following.link() {
                     self.cx.close_link(link, CloseReason::TermOver);
                 }
@@ -493,7 +496,8 @@ impl Server {
         } else {
             self.cx.note(Note::Role(RoleName::Following));
             self.links.refuse_parked(&mut self.cx);
-            self.role = Role::Following(Following::enter(leader, &mut self.cx), settled);
+            let following = Following::enter(leader, self.failed_terms, &mut self.cx);
+            self.role = Role::Following(following, settled);
         }
     }
 

@@ -98,6 +98,12 @@ impl Batch {
     }
 }
 
+/// Growing costs one operation for each `step` of records, and safety nothing: the batch's own sync
+/// makes the length durable with the records, recovery reads zeros as the end of the log, and a
+/// power loss that forgets the length leaves the file at most too short for records that nobody was
+/// told of. The zeros take no space; a disk that is full says so at the write or the sync, and the
+/// server halts.
+///
 /// The new length of a file of `len` whose records will end at `end`; `None` if it is long enough.
 fn grown(end: u64, len: u64, step: u64) -> Option<u64> {
     let least = end.saturating_add(GROW_BELOW);

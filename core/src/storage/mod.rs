@@ -31,7 +31,7 @@ mod snapshot;
 mod stream;
 mod window;
 
-pub use purge::purge_plan;
+pub use purge::{PURGE_KEEPS_MIN, purge_plan};
 pub use snapshot::SnapshotWriter;
 pub use stream::{StreamDecoder, StreamEncoder};
 

@@ -7,8 +7,10 @@ use super::snapshot::is_intact;
 use super::{Dir, Directory, DiskError, DiskOp};
 
 /// `autopurge.snapRetainCount` is never less.
-const KEEP_MIN: usize = 3;
+pub const PURGE_KEEPS_MIN: usize = 3;
 
+/// May run beside the log and a snapshot in the making; not beside what replaces history.
+///
 /// Removes the snapshots older than the newest `keep` intact ones, and the log below them. Whatever
 /// single snapshot is lost afterwards, the newest state can be rebuilt.
 // ZK: PurgeTxnLog.purge, retainNRecentSnapshots (3.9)
@@ -18,7 +20,7 @@ pub fn purge_plan(disk: &dyn Directory, keep: usize) -> Result<Vec<DiskOp>, Disk
     let mut least = None;
     let mut intact = 0;
     for file in listing.snapshots.iter().rev() {
-        if intact == keep.max(KEEP_MIN) {
+        if intact == keep.max(PURGE_KEEPS_MIN) {
             break;
         }
         if is_intact(disk, file)? {

@@ -20,9 +20,8 @@ use bytes::Bytes;
 
 use crate::ids::SessionId;
 use crate::jute::{DecodeError, Reader, Write};
-use crate::proto::{Acl, Id, perms};
+use crate::proto::{Acl, Id, StatPersisted, perms};
 use crate::tree::{Database, Walk};
-use crate::txn::codec;
 
 /// The ACL id of world:anyone with all permissions, which no table lists.
 const OPEN_ACL_ID: i64 = -1;
@@ -145,7 +144,7 @@ impl BodyEncoder {
                     out.put_count(self.acl_ids.len());
                     for (list, id) in &self.acl_ids {
                         out.put_i64(*id);
-                        codec::put_acl_list(out, list);
+                        Acl::encode_list(list, out);
                     }
                     self.next = Section::Nodes(self.database.tree.walk());
                 }
@@ -154,7 +153,7 @@ impl BodyEncoder {
                         out.put_string(if path == "/" { "" } else { &path });
                         out.put_buffer(node.data.map(|data| &data[..]));
                         out.put_i64(self.acl_ids.get(node.acl).copied().unwrap_or(OPEN_ACL_ID));
-                        codec::put_stat_persisted(out, node.stat);
+                        node.stat.encode(out);
                     }
                     None => {
                         out.put_string(END_OF_NODES);
@@ -274,7 +273,7 @@ impl BodyDecoder {
             Expect::Acls { left: 0 } => self.expect = Expect::Nodes,
             Expect::Acls { left } => {
                 let id = reader.i64()?;
-                let list = codec::read_acl_list(reader)?;
+                let list = Acl::decode_list(reader)?;
                 self.acls.insert(id, list.into());
                 self.expect = Expect::Acls { left: left - 1 };
             }
@@ -295,7 +294,7 @@ impl BodyDecoder {
         // A copy, or a few bytes of data would keep the whole piece alive that they came in.
         let data = reader.buffer()?.map(|data| Bytes::copy_from_slice(&data));
         let acl_id = reader.i64()?;
-        let stat = codec::read_stat_persisted(reader)?;
+        let stat = StatPersisted::decode(reader)?;
         let acl = self.acls.get(&acl_id).cloned();
         let dangles = acl.is_none();
         let acl = acl.unwrap_or_else(dangling_acl);

@@ -172,15 +172,7 @@ impl Step<'_> {
             self.tree.set_acl(existing, acl);
             return Err(ErrorCode::NODE_EXISTS);
         }
-        let stat = StatPersisted {
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: self.time.0,
-            mtime: self.time.0,
-            ephemeral_owner,
-            ..StatPersisted::default()
-        };
+        let stat = StatPersisted::created(zxid, self.time, ephemeral_owner);
         self.tree.insert(parent, path, data.clone(), acl, stat);
         self.tree.quota_created(path, data.as_ref().map_or(0, Bytes::len));
         self.changes.push(Change::Created { path: path.into() });

@@ -166,5 +166,3 @@ impl Tree {
 mod apply_tests;
 #[cfg(test)]
 mod model_tests;
-#[cfg(test)]
-mod sample_tests;

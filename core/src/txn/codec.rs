@@ -16,17 +16,15 @@ use super::{
 };
 use crate::ids::{SessionId, Xid, Zxid};
 use crate::jute::{DecodeError, Reader, Write};
-use crate::proto::{Acl, ErrorCode, Id, OpCode, StatPersisted};
+use crate::proto::data::{put_strings, required, strings};
+use crate::proto::{Acl, ErrorCode, OpCode};
 use crate::time::WallTime;
 
 /// The type of an error transaction: a number that no opcode has.
 const ERROR: i32 = -1;
 const DIGEST_BYTES: usize = 12;
-/// perms, and two strings of no bytes.
-const ACL_MIN_BYTES: usize = 12;
 /// type, and a buffer of no bytes.
 const SUB_TXN_MIN_BYTES: usize = 8;
-const STRING_MIN_BYTES: usize = 4;
 
 /// Encodes a transaction for log and PROPOSAL.
 pub fn encode(txn: Txn) -> Entry {
@@ -90,8 +88,7 @@ fn put_body(out: &mut Vec<u8>, body: &TxnBody) {
         TxnBody::CreateSession { timeout_ms } => out.put_i32(*timeout_ms),
         TxnBody::CloseSession { paths: None } => {}
         TxnBody::CloseSession { paths: Some(paths) } => {
-            out.put_count(paths.len());
-            paths.iter().for_each(|path| out.put_string(path));
+            put_strings(paths, out);
         }
         TxnBody::Error(code) => out.put_i32(code.0),
         TxnBody::Create(create) | TxnBody::Create2(create) => {
@@ -107,7 +104,7 @@ fn put_body(out: &mut Vec<u8>, body: &TxnBody) {
         }
         TxnBody::SetAcl { path, acl, version } => {
             out.put_string(path);
-            put_acl_list(out, acl);
+            Acl::encode_list(acl, out);
             out.put_i32(*version);
         }
         TxnBody::Check { path, version } => {
@@ -140,7 +137,7 @@ fn put_body(out: &mut Vec<u8>, body: &TxnBody) {
 fn put_created(out: &mut Vec<u8>, path: &str, data: Option<&Bytes>, acl: &[Acl]) {
     out.put_string(path);
     out.put_buffer(data.map(|data| &data[..]));
-    put_acl_list(out, acl);
+    Acl::encode_list(acl, out);
 }
 
 // ZK: SerializeUtils.deserializeTxn (3.9)
@@ -168,20 +165,20 @@ fn read_body(kind: i32, reader: &mut Reader) -> Result<TxnBody, DecodeError> {
         },
         OpCode::SetAcl => TxnBody::SetAcl {
             path: read_path(reader)?,
-            acl: read_acl_list(reader)?,
+            acl: Acl::decode_list(reader)?,
             version: reader.i32()?,
         },
         OpCode::Check => TxnBody::Check { path: read_path(reader)?, version: reader.i32()? },
         OpCode::CreateContainer => TxnBody::CreateContainer(CreateContainerTxn {
             path: read_path(reader)?,
             data: reader.buffer()?,
-            acl: read_acl_list(reader)?,
+            acl: Acl::decode_list(reader)?,
             parent_cversion: reader.i32()?,
         }),
         OpCode::CreateTtl => TxnBody::CreateTtl(CreateTtlTxn {
             path: read_path(reader)?,
             data: reader.buffer()?,
-            acl: read_acl_list(reader)?,
+            acl: Acl::decode_list(reader)?,
             parent_cversion: reader.i32()?,
             ttl_ms: reader.i64()?,
         }),
@@ -240,7 +237,7 @@ fn read_create(reader: &mut Reader) -> Result<CreateTxn, DecodeError> {
     Ok(CreateTxn {
         path: read_path(reader)?,
         data: reader.buffer()?,
-        acl: read_acl_list(reader)?,
+        acl: Acl::decode_list(reader)?,
         ephemeral: reader.bool()?,
         parent_cversion: if reader.remaining() == 0 { -1 } else { reader.i32()? },
     })
@@ -255,12 +252,7 @@ fn read_close_session(reader: &mut Reader) -> Result<Option<Vec<String>>, Decode
         DIGEST_BYTES if reader.clone().i32()? == digest::VERSION => return Ok(None),
         _ => {}
     }
-    let count = reader.count(STRING_MIN_BYTES)?;
-    let mut paths = Vec::with_capacity(count);
-    for _ in 0..count {
-        paths.push(read_path(reader)?);
-    }
-    Ok(Some(paths))
+    strings(reader, "path").map(Some)
 }
 
 fn read_digest(reader: &mut Reader) -> Result<Option<TxnDigest>, DecodeError> {
@@ -283,54 +275,7 @@ fn undefined_type(kind: i32) -> DecodeError {
 }
 
 fn read_path(reader: &mut Reader) -> Result<String, DecodeError> {
-    reader.string()?.ok_or(DecodeError::Null { what: "path" })
-}
-
-pub(crate) fn put_acl_list(out: &mut Vec<u8>, list: &[Acl]) {
-    out.put_count(list.len());
-    for acl in list {
-        out.put_i32(acl.perms);
-        out.put_string(&acl.id.scheme);
-        out.put_string(&acl.id.id);
-    }
-}
-
-pub(crate) fn read_acl_list(reader: &mut Reader) -> Result<Vec<Acl>, DecodeError> {
-    let count = reader.count(ACL_MIN_BYTES)?;
-    let mut list = Vec::with_capacity(count);
-    for _ in 0..count {
-        let perms = reader.i32()?;
-        let scheme = reader.string()?.ok_or(DecodeError::Null { what: "ACL scheme" })?;
-        let id = reader.string()?.ok_or(DecodeError::Null { what: "ACL id" })?;
-        list.push(Acl { perms, id: Id { scheme, id } });
-    }
-    Ok(list)
-}
-
-pub(crate) fn put_stat_persisted(out: &mut Vec<u8>, stat: &StatPersisted) {
-    out.put_i64(stat.czxid.to_wire());
-    out.put_i64(stat.mzxid.to_wire());
-    out.put_i64(stat.ctime);
-    out.put_i64(stat.mtime);
-    out.put_i32(stat.version);
-    out.put_i32(stat.cversion);
-    out.put_i32(stat.aversion);
-    out.put_i64(stat.ephemeral_owner);
-    out.put_i64(stat.pzxid.to_wire());
-}
-
-pub(crate) fn read_stat_persisted(reader: &mut Reader) -> Result<StatPersisted, DecodeError> {
-    Ok(StatPersisted {
-        czxid: Zxid::from_wire(reader.i64()?),
-        mzxid: Zxid::from_wire(reader.i64()?),
-        ctime: reader.i64()?,
-        mtime: reader.i64()?,
-        version: reader.i32()?,
-        cversion: reader.i32()?,
-        aversion: reader.i32()?,
-        ephemeral_owner: reader.i64()?,
-        pzxid: Zxid::from_wire(reader.i64()?),
-    })
+    required(reader, "path")
 }
 
 #[cfg(test)]

@@ -12,11 +12,17 @@ use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
 use crate::server::{Action, CloseReason, Epochs, Note, PeerMessage, Port};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 use super::PeerMisbehaved;
 use super::discovery::Accepting;
 use super::synchronization::{FollowerSync, check_follows};
+
+/// Before a leader is tried again that could not be synchronized with: twice as long each time.
+// Departs: upstream begins anew at once, and is slowed down by FastLeaderElection.finalizeWait
+// (200 ms) and by Learner.connectToLeader (a second between its tries).
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 
 /// Upstream's learners since 3.4 all speak this.
 pub const LEARNER_PROTOCOL_VERSION: i32 = 0x10000;
@@ -28,7 +34,7 @@ pub struct Following {
     phase: Phase,
     /// The leader was heard from, or the term began.
     heard_at: Instant,
-    /// The next try to connect.
+    /// The first try to connect, if it has to wait, or the next one.
     redial_at: Option<Instant>,
     /// Sessions heard from since the last PING, with their timeouts in ms.
     touched: BTreeMap<SessionId, i32>,
@@ -36,6 +42,23 @@ pub struct Following {
     acked: Zxid,
     /// Who waits for a SYNC; the leader answers them in order.
     syncs: VecDeque<ConnId>,
+}
+
+/// The terms in a row that ended before the same leader had said UPTODATE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FailedTerms {
+    leader: ServerId,
+    retry_after: Duration,
+}
+
+impl FailedTerms {
+    fn one_more(before: Option<Self>, leader: ServerId) -> Self {
+        let retry_after = match before {
+            Some(before) if before.leader == leader => before.retry_after * 2,
+            Some(_) | None => RETRY_AFTER_MIN,
+        };
+        Self { leader, retry_after: retry_after.min(RETRY_AFTER_MAX) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -61,14 +84,18 @@ pub(crate) enum Heard {
 }
 
 impl Following {
-    pub(crate) fn enter(leader: ServerId, cx: &mut Cx) -> Self {
-        cx.push(Action::Dial { to: leader, port: Port::Quorum });
+    /// Votes are answered from now on; only the dial waits if this leader has failed us before.
+    pub(crate) fn enter(leader: ServerId, failed: Option<FailedTerms>, cx: &mut Cx) -> Self {
+        let failed = failed.filter(|failed| failed.leader == leader);
+        if failed.is_none() {
+            cx.push(Action::Dial { to: leader, port: Port::Quorum });
+        }
         Self {
             leader,
             link: None,
             phase: Phase::Connecting,
             heard_at: cx.now.mono,
-            redial_at: None,
+            redial_at: failed.map(|failed| cx.now.mono + failed.retry_after),
             touched: BTreeMap::new(),
             acked: Zxid::ZERO,
             syncs: VecDeque::new(),
@@ -77,6 +104,16 @@ impl Following {
 
     pub(crate) fn link(&self) -> Option<LinkId> {
         self.link
+    }
+
+    /// This term is over: what the next one is to know about it.
+    pub(crate) fn failure(&self, before: Option<FailedTerms>) -> Option<FailedTerms> {
+        match self.phase {
+            Phase::Broadcast => None,
+            Phase::Connecting | Phase::Greeted | Phase::Accepting(_) | Phase::Synchronizing(_) => {
+                Some(FailedTerms::one_more(before, self.leader))
+            }
+        }
     }
 
     pub(crate) fn on_link_up(&mut self, link: LinkId, cx: &mut Cx) {

@@ -202,8 +202,8 @@ impl Leading {
             }
             (_, other) => {
                 let what = other.name();
-                let why = PeerMisbehaved::Unexpected { what, phase: "this learner's" };
-                CloseReason::Misbehaved(alloc::format!("{why}: {state:?}"))
+                let why = PeerMisbehaved::Unexpected { what, phase: state.name() };
+                CloseReason::Misbehaved(alloc::format!("{why}"))
             }
         };
         self.drop_learner(link, fault, cx);
@@ -220,7 +220,7 @@ impl Leading {
         cx: &mut Cx,
     ) -> Result<Asked, StepDown> {
         if id == cx.config.my_id || !cx.config.ensemble.is_voter(id) {
-            let why = alloc::format!("{id:?} is no other voter of this ensemble");
+            let why = alloc::format!("server {id} is no other voter of this ensemble");
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
             return Ok(Asked::Nothing);
         }

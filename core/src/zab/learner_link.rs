@@ -41,6 +41,21 @@ pub(crate) enum LearnerState {
     Active,
 }
 
+impl LearnerState {
+    /// What is waited for, or goes on.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "discovery, before FOLLOWERINFO",
+            Self::AwaitingEpoch => "discovery, before LEADERINFO",
+            Self::Accepting => "discovery, before ACKEPOCH",
+            Self::AwaitingSync { .. } => "synchronization, before its begin",
+            Self::Syncing => "synchronization, before the ACK of NEWLEADER",
+            Self::Acked => "synchronization, before UPTODATE",
+            Self::Active => "broadcast",
+        }
+    }
+}
+
 impl LearnerLink {
     pub(crate) fn new(now: Instant) -> Self {
         Self {

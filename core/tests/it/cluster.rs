@@ -36,7 +36,10 @@ pub(crate) struct Cluster {
     pub(crate) servers: BTreeMap<ServerId, Server>,
     pub(crate) disks: BTreeMap<ServerId, Disk>,
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
-    /// Messages a test holds back, by receiver.
+    /// Whose dials of whose quorum port get a link that breaks at once.
+    pub(crate) refused: BTreeSet<(ServerId, ServerId)>,
+    /// Every dial of a quorum port, and when.
+    pub(crate) dials: Vec<(ServerId, u64)>,
     pub(crate) now: u64,
     ensemble: Ensemble,
     events: VecDeque<(ServerId, Event)>,
@@ -66,6 +69,8 @@ impl Cluster {
             servers: BTreeMap::new(),
             disks: (1..=voters).map(|id| (ServerId(id), Disk::default())).collect(),
             cut: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            dials: Vec::new(),
             now: 1_000_000_000,
             ensemble,
             events: VecDeque::new(),
@@ -164,6 +169,14 @@ impl Cluster {
         }
         let (a, b) = (LinkId(self.next_link), LinkId(self.next_link + 1));
         self.next_link += 2;
+        if port == Port::Quorum {
+            self.dials.push((from, self.now));
+            if self.refused.contains(&(from, to)) {
+                let up = Event::LinkUp { link: a, port, peer: Some(to), dialled: true };
+                self.events.extend([(from, up), (from, Event::LinkDown { link: a })]);
+                return;
+            }
+        }
         self.links.insert((from, a), (to, b));
         self.links.insert((to, b), (from, a));
         let peer = Some(to);

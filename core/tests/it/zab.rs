@@ -145,6 +145,31 @@ fn an_empty_follower_behind_the_window_gets_a_snapshot() {
 }
 
 #[test]
+fn a_follower_that_fails_to_synchronize_tries_again_after_growing_pauses() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    let (follower, leader) = (ServerId(1), ServerId(3));
+    c.crash(follower);
+    c.refused.insert((follower, leader));
+    c.dials.clear();
+    c.start(follower);
+    c.run_ms(4000);
+    let at: Vec<u64> = c.dials.iter().map(|(_, at)| at / 1_000_000).collect();
+    let pauses: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000]);
+    // The longest pause is the longest delay once it works, and then all is forgotten.
+    c.refused.clear();
+    c.run_ms(1000);
+    assert!(c.servers[&follower].is_serving());
+    c.dials.clear();
+    c.crash(leader);
+    c.run_ms(300);
+    assert_eq!(c.leader(), Some(ServerId(2)));
+    assert!(c.servers[&follower].is_serving());
+    assert_eq!(c.dials.len(), 1);
+}
+
+#[test]
 fn a_leader_without_its_quorum_stops_serving() {
     let mut c = Cluster::new(3);
     c.run_ms(300);

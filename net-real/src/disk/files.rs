@@ -144,7 +144,11 @@ impl Directory for OsFiles {
             let mut files = Vec::new();
             for entry in fs::read_dir(path)? {
                 let entry = entry?;
-                let metadata = entry.metadata()?;
+                let metadata = match entry.metadata() {
+                    // Renamed or removed meanwhile, by a snapshot or a purge.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    metadata => metadata?,
+                };
                 // A name that is not text is nobody's file here.
                 if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
                     files.push((name, metadata.len()));

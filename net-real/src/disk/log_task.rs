@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use zebu_core::server::{Recovered, StoreOp, Ticket};
+use zebu_core::server::Recovered;
 use zebu_core::storage::{RecoverError, StorageConfig};
-use zebu_core::tree::Database;
 
-use super::{Disk, Files, LogWorker, Reports, RunningDisk};
+use super::running::{Command, Commands, RunningLog};
+use super::{Disk, Files, LogWorker, Reports};
 
 /// Files, and how long a batch takes to become durable.
 #[derive(Debug)]
@@ -21,53 +20,26 @@ pub struct TaskDisk<F> {
 }
 
 impl<F: Files + Sync> Disk for TaskDisk<F> {
-    type Running = LogTask;
+    type Running = RunningLog;
 
     fn start(
         self,
         config: StorageConfig,
         reports: Reports,
-    ) -> Result<(Recovered, LogTask), RecoverError> {
+    ) -> Result<(Recovered, RunningLog), RecoverError> {
         let (recovered, worker) = LogWorker::open(config.clone(), self.files, reports)?;
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (ended, end) = oneshot::channel();
+        let (running, inbox, ended) = RunningLog::new();
         tokio::spawn(async move {
             serve(worker, inbox, config, self.latency).await;
             drop(ended);
         });
-        Ok((recovered, LogTask { commands, end }))
-    }
-}
-
-#[derive(Debug)]
-enum Command {
-    Store(Vec<(Ticket, StoreOp)>),
-    TakeSnapshot(Box<Database>),
-}
-
-/// The log's task, from outside.
-#[derive(Debug)]
-pub struct LogTask {
-    commands: mpsc::UnboundedSender<Command>,
-    end: oneshot::Receiver<()>,
-}
-
-impl RunningDisk for LogTask {
-    fn store(&mut self, ops: Vec<(Ticket, StoreOp)>) {
-        let _ = self.commands.send(Command::Store(ops));
-    }
-    fn take_snapshot(&mut self, database: Box<Database>) {
-        let _ = self.commands.send(Command::TakeSnapshot(database));
-    }
-    async fn close(self) {
-        drop(self.commands);
-        let _ = self.end.await;
+        Ok((recovered, running))
     }
 }
 
 async fn serve<F: Files>(
     mut log: LogWorker<F>,
-    mut inbox: mpsc::UnboundedReceiver<Command>,
+    mut inbox: Commands,
     config: StorageConfig,
     latency: Duration,
 ) {
@@ -83,6 +55,10 @@ async fn serve<F: Files>(
                     // At once: nothing can then come between a snapshot and a cut.
                     log.begin_snapshot(*database, &config).write();
                     yield_now().await;
+                }
+                Command::Purge { keep } => {
+                    log.store(std::mem::take(&mut batch));
+                    log.begin_purge(keep).run();
                 }
             }
             next = inbox.try_recv().ok();

@@ -1,4 +1,4 @@
-//! The production disk: an OS thread of its own for the log, another one for each snapshot.
+//! The production disk: an OS thread of its own for the log, others for each snapshot and purge.
 //!
 //! The log's thread takes all that gathered while it was syncing, makes it durable together and
 //! reports once (group commit).
@@ -7,18 +7,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
+use tracing::warn;
 
 use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
 use zebu_core::storage::{DiskError, RecoverError, StorageConfig};
-use zebu_core::tree::Database;
 
 use super::files::OsFiles;
 use super::lock::DirLock;
-use super::{Disk, Files, LogWorker, Reports, RunningDisk, Snapshot, replaces_history};
+use super::running::{Command, Commands, RunningLog};
+use super::{Disk, Files, LogWorker, Reports, replaces_history};
+use crate::settings::AutoPurge;
 
 /// The directories of zoo.cfg, locked.
 #[derive(Debug)]
@@ -26,18 +26,23 @@ pub struct OsDisk {
     pub data_dir: PathBuf,
     pub log_dir: PathBuf,
     pub lock: DirLock,
+    pub auto_purge: Option<AutoPurge>,
 }
 
 impl Disk for OsDisk {
-    type Running = LogThread;
+    type Running = RunningLog;
 
     fn start(
         self,
         config: StorageConfig,
         reports: Reports,
-    ) -> Result<(Recovered, LogThread), RecoverError> {
+    ) -> Result<(Recovered, RunningLog), RecoverError> {
         let files = OsFiles::new(&self.data_dir, &self.log_dir)?;
-        start(files, config, reports, Some(self.lock))
+        let (recovered, running) = start(files, config, reports, Some(self.lock))?;
+        if let Some(purge) = self.auto_purge {
+            running.purge_every(purge);
+        }
+        Ok((recovered, running))
     }
 }
 
@@ -47,66 +52,41 @@ fn start<F: Files>(
     config: StorageConfig,
     reports: Reports,
     lock: Option<DirLock>,
-) -> Result<(Recovered, LogThread), RecoverError> {
+) -> Result<(Recovered, RunningLog), RecoverError> {
     let (recovered, worker) = LogWorker::open(config.clone(), files, reports.clone())?;
-    let (commands, inbox) = mpsc::channel();
-    let (ended, end) = oneshot::channel();
+    let (running, inbox, ended) = RunningLog::new();
     let thread = move || {
         // The order of dropping: the report of a panic, then the lock, then the word of the end.
         let _ended = ended;
         let _lock = lock;
         let panicked = Panicked(reports);
-        serve(worker, &inbox, &config, &panicked.0);
+        serve(worker, inbox, &config, &panicked.0);
     };
     thread::Builder::new().name("zebu-log".into()).spawn(thread).map_err(|error| DiskError {
         operation: "start",
         name: "the log's thread".into(),
         message: error.to_string(),
     })?;
-    Ok((recovered, LogThread { commands, end }))
-}
-
-#[derive(Debug)]
-enum Command {
-    Store(Vec<(Ticket, StoreOp)>),
-    TakeSnapshot(Box<Database>),
-}
-
-/// The log's thread, from outside.
-#[derive(Debug)]
-pub struct LogThread {
-    commands: Sender<Command>,
-    end: oneshot::Receiver<()>,
-}
-
-impl RunningDisk for LogThread {
-    fn store(&mut self, ops: Vec<(Ticket, StoreOp)>) {
-        // A thread that is gone has reported it.
-        let _ = self.commands.send(Command::Store(ops));
-    }
-    fn take_snapshot(&mut self, database: Box<Database>) {
-        let _ = self.commands.send(Command::TakeSnapshot(database));
-    }
-    async fn close(self) {
-        drop(self.commands);
-        let _ = self.end.await;
-    }
+    Ok((recovered, running))
 }
 
 fn serve<F: Files>(
     mut log: LogWorker<F>,
-    inbox: &Receiver<Command>,
+    mut inbox: Commands,
     config: &StorageConfig,
     reports: &Reports,
 ) {
-    let mut snapshot = SnapshotThread::default();
+    let mut snapshot = Background::default();
+    let mut purge = Background::default();
     let mut batch = Vec::new();
-    while let Ok(first) = inbox.recv() {
-        for command in std::iter::once(first).chain(inbox.try_iter()) {
+    while let Some(first) = inbox.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(command) = next {
             match command {
                 Command::Store(ops) => {
                     if replaces_history(&ops) {
                         snapshot.wait();
+                        purge.wait();
                     }
                     batch.extend(ops);
                 }
@@ -114,15 +94,27 @@ fn serve<F: Files>(
                     store(&mut log, &mut batch);
                     snapshot.wait();
                     let writing = log.begin_snapshot(*database, config);
-                    if let Err(error) = snapshot.start(writing, reports.clone()) {
+                    snapshot.cancel = Some(writing.cancel_flag());
+                    if let Err(error) =
+                        snapshot.start("zebu-snapshot", reports, move || writing.write())
+                    {
                         log.fail(format!("cannot start the snapshot's thread: {error}"));
                     }
                 }
+                Command::Purge { keep } => {
+                    purge.wait();
+                    let purging = log.begin_purge(keep);
+                    if let Err(error) = purge.start("zebu-purge", reports, move || purging.run()) {
+                        warn!("cannot start the thread of a purge: {error}");
+                    }
+                }
             }
+            next = inbox.try_recv().ok();
         }
         store(&mut log, &mut batch);
     }
     snapshot.cancel();
+    purge.wait();
 }
 
 fn store<F: Files>(log: &mut LogWorker<F>, batch: &mut Vec<(Ticket, StoreOp)>) {
@@ -131,32 +123,37 @@ fn store<F: Files>(log: &mut LogWorker<F>, batch: &mut Vec<(Ticket, StoreOp)>) {
     }
 }
 
-/// The snapshot that is under way, if there is one.
+/// What is done beside the log, at most one of a kind.
 #[derive(Default)]
-struct SnapshotThread {
-    running: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
+struct Background {
+    running: Option<JoinHandle<()>>,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
-impl SnapshotThread {
-    fn start<F: Files>(&mut self, snapshot: Snapshot<F>, reports: Reports) -> io::Result<()> {
-        let cancelled = snapshot.cancel_flag();
-        let write = move || {
+impl Background {
+    fn start(
+        &mut self,
+        name: &str,
+        reports: &Reports,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        let reports = reports.clone();
+        let work = move || {
             let _panicked = Panicked(reports);
-            snapshot.write();
+            work();
         };
-        let thread = thread::Builder::new().name("zebu-snapshot".into()).spawn(write)?;
-        self.running = Some((thread, cancelled));
+        self.running = Some(thread::Builder::new().name(name.into()).spawn(work)?);
         Ok(())
     }
     fn wait(&mut self) {
-        if let Some((thread, _)) = self.running.take() {
+        if let Some(thread) = self.running.take() {
             // Its panic was reported by itself.
             let _ = thread.join();
         }
     }
     fn cancel(&mut self) {
-        if let Some((_, cancelled)) = &self.running {
-            cancelled.store(true, Relaxed);
+        if let Some(cancel) = &self.cancel {
+            cancel.store(true, Relaxed);
         }
         self.wait();
     }
@@ -175,11 +172,14 @@ impl Drop for Panicked {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{self, Receiver};
+
     use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
     use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
     use zebu_core::time::WallTime;
     use zebu_core::txn::{Entry, Txn, TxnBody, TxnHeader, codec};
 
+    use super::super::RunningDisk;
     use super::*;
 
     const CONFIG: StorageConfig = StorageConfig {
@@ -220,15 +220,15 @@ mod tests {
         (Reports::new(move |event| drop(sender.send(event))), events)
     }
 
-    fn open(root: &std::path::Path, reports: Reports) -> (Recovered, LogThread) {
+    fn open(root: &std::path::Path, reports: Reports) -> (Recovered, RunningLog) {
         let files = OsFiles::new(root, root).expect("it is writable");
         start(files, CONFIG, reports, None).expect("nothing is broken")
     }
 
     /// Runs what a runtime would.
-    fn close(log: LogThread) {
-        drop(log.commands);
-        let _ = log.end.blocking_recv();
+    fn close(log: RunningLog) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(log.close());
     }
 
     #[test]

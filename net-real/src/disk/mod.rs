@@ -9,14 +9,17 @@ pub mod lock;
 pub mod log_task;
 pub mod log_thread;
 pub mod memory;
+pub mod running;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use tracing::{info, warn};
+
 use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
 use zebu_core::storage::{
-    Directory, DiskError, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig,
+    Directory, DiskError, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig, purge_plan,
 };
 use zebu_core::tree::Database;
 
@@ -141,6 +144,11 @@ impl<F: Files> LogWorker<F> {
         }
     }
 
+    /// Begins a purge, to be run anywhere: it touches nothing that is still written.
+    pub fn begin_purge(&self, keep: usize) -> Purge<F> {
+        Purge { files: self.files.clone(), keep }
+    }
+
     /// Reports that storage failed, once.
     pub fn fail(&mut self, what: String) {
         self.failed = true;
@@ -148,8 +156,8 @@ impl<F: Files> LogWorker<F> {
     }
 }
 
-/// Must these operations wait for a snapshot that is under way? What cuts the log back must find
-/// all snapshots, to remove the newer ones.
+/// Must these operations wait for a snapshot or a purge that is under way? What cuts the log back
+/// must find all snapshots, to remove the newer ones, and itself removes what a purge counts on.
 pub fn replaces_history(ops: &[(Ticket, StoreOp)]) -> bool {
     ops.iter().any(|(_, op)| matches!(op, StoreOp::Truncate { .. } | StoreOp::Install(_)))
 }
@@ -182,5 +190,31 @@ impl<F: Files> Snapshot<F> {
             }
         }
         self.reports.send(Event::SnapshotTaken { zxid: self.zxid });
+    }
+}
+
+/// A purge that is about to be carried out.
+#[derive(Debug)]
+pub struct Purge<F> {
+    files: F,
+    keep: usize,
+}
+
+impl<F: Files> Purge<F> {
+    /// Deletes what core says is not needed. A failure costs space, so it is only logged.
+    pub fn run(mut self) {
+        match self.try_run() {
+            Ok(0) => {}
+            Ok(removed) => info!("purged {removed} old snapshots and logs"),
+            Err(error) => warn!("cannot purge old snapshots and logs: {error}"),
+        }
+    }
+
+    fn try_run(&mut self) -> Result<usize, DiskError> {
+        let ops = purge_plan(&self.files, self.keep)?;
+        for op in &ops {
+            self.files.perform(op)?;
+        }
+        Ok(ops.iter().filter(|op| matches!(op, DiskOp::Remove(_))).count())
     }
 }

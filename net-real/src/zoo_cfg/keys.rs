@@ -18,6 +18,8 @@ const KEYS: &[(&str, Effect)] = {
     use Effect::{Ignored, Refused, Used};
     &[
         ("4lw.commands.whitelist", Used),
+        ("autopurge.purgeInterval", Used),
+        ("autopurge.snapRetainCount", Used),
         ("clientPort", Used),
         ("clientPortAddress", Used),
         ("cnxTimeout", Used),
@@ -76,8 +78,6 @@ const KEYS: &[(&str, Effect)] = {
         ("allowSaslFailedClients", Ignored),
         ("audit.enable", Ignored),
         ("audit.impl.class", Ignored),
-        ("autopurge.purgeInterval", Ignored),
-        ("autopurge.snapRetainCount", Ignored),
         ("bitHashCacheSize", Ignored),
         ("client.certReload", Ignored),
         ("client.portUnification", Ignored),

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
-use zebu_core::storage::StorageConfig;
+use zebu_core::storage::{PURGE_KEEPS_MIN, StorageConfig};
 
-use crate::settings::{Address, BindRetry, FourLetterWords, ServerSettings};
+use crate::settings::{Address, AutoPurge, BindRetry, FourLetterWords, ServerSettings};
 use keys::Effect;
 
 /// Something about one line (or, with line 0, about the whole file) that a person should know.
@@ -320,6 +320,7 @@ impl Reader {
         let ensemble =
             if ensemble.members.is_empty() { ServerSettings::alone(my_id) } else { ensemble };
         self.check_peer_type(keys, &ensemble, my_id);
+        self.check_observers(path, keys, &ensemble, my_id);
 
         let mut config = Config::new(my_id, ensemble);
         self.timing(keys, &mut config);
@@ -336,6 +337,7 @@ impl Reader {
             }
         }
         settings.storage = self.storage(keys, &settings.config);
+        settings.auto_purge = self.auto_purge(keys);
         if let Some(tries) = self.number(keys, "electionPortBindRetry", 0) {
             settings.bind_retry =
                 if tries == 0 { BindRetry::Forever } else { BindRetry::Times(tries) };
@@ -435,6 +437,20 @@ impl Reader {
         storage
     }
 
+    // ZK: QuorumPeerConfig.parseProperties, DatadirCleanupManager (3.9)
+    fn auto_purge(&mut self, keys: &Properties) -> Option<AutoPurge> {
+        let keep = self.number(keys, "autopurge.snapRetainCount", 0).map_or(0, |n| n as usize);
+        if let Some(property) =
+            keys.get("autopurge.snapRetainCount").filter(|_| keep < PURGE_KEEPS_MIN)
+        {
+            let what = format!("autopurge.snapRetainCount: {PURGE_KEEPS_MIN} are kept at least");
+            self.warn(&property.file, property.line, what);
+        }
+        let hours = self.number(keys, "autopurge.purgeInterval", 0).filter(|hours| *hours > 0)?;
+        let every = Duration::from_secs(3600 * u64::from(hours));
+        Some(AutoPurge { every, keep: keep.max(PURGE_KEEPS_MIN) })
+    }
+
     // ZK: QuorumPeerConfig.setupMyId, checkValidity (3.9)
     fn my_id(
         &mut self,
@@ -502,6 +518,28 @@ impl Reader {
                 }
             }
             Err(what) => self.error(&property.file, property.line, format!("peerType: {what}")),
+        }
+    }
+
+    /// A server that is told to observe would start, and never serve anybody.
+    fn check_observers(
+        &mut self,
+        path: &Path,
+        keys: &Properties,
+        ensemble: &Ensemble,
+        my_id: ServerId,
+    ) {
+        for (id, _) in ensemble.members.iter().filter(|(_, m)| m.role == MemberRole::Observer) {
+            // In a dynamic file its line is not known any more.
+            let line = keys.get(&format!("server.{id}")).map_or(0, |property| property.line);
+            if *id == my_id {
+                let what =
+                    format!("server.{id}, this server, is an observer: Zebu cannot be one yet");
+                self.error(path, line, what);
+            } else {
+                let what = format!("server.{id} is an observer: it waits while Zebu leads");
+                self.warn(path, line, what);
+            }
         }
     }
 

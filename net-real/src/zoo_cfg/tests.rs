@@ -48,7 +48,8 @@ fn an_ensemble() {
     assert_eq!(cfg.settings.election, Some(Address::new("zoo2", 3888)));
     assert_eq!(cfg.settings.quorum, Some(Address::new("zoo2", 2888)));
     assert_eq!(cfg.log_dir, Path::new("/var/zk"));
-    assert_eq!(cfg.warnings, []);
+    let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["/etc/zoo.cfg:9: server.3 is an observer: it waits while Zebu leads"]);
 }
 
 #[test]
@@ -126,18 +127,43 @@ fn members_of_a_dynamic_file() {
 
 #[test]
 fn keys_without_effect_are_warned_about_by_name() {
-    let text = "dataDir=/d\nclientPort=2181\nautopurge.purgeInterval=1\nclientPort=2182\nssl.ciphers=x\nsslQuorum=false\n";
+    let text = "dataDir=/d\nclientPort=2181\nadmin.serverPort=1\nclientPort=2182\nssl.ciphers=x\nsslQuorum=false\n";
     let cfg = good(text, &[]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
-            "/etc/zoo.cfg:3: autopurge.purgeInterval has no effect in Zebu yet",
+            "/etc/zoo.cfg:3: admin.serverPort has no effect in Zebu yet",
             "/etc/zoo.cfg:4: clientPort replaces its value of line 2",
             "/etc/zoo.cfg:5: ssl.ciphers has no effect in Zebu yet",
         ]
     );
     assert_eq!(cfg.settings.client, Some(Address::new("0.0.0.0", 2182)));
+}
+
+#[test]
+fn autopurge_is_off_by_default_and_keeps_three_at_least() {
+    let hour = Duration::from_secs(3600);
+    for (lines, expected, warned) in [
+        ("", None, false),
+        ("autopurge.snapRetainCount=5\n", None, false),
+        ("autopurge.purgeInterval=0\n", None, false),
+        ("autopurge.purgeInterval=1\n", Some(AutoPurge { every: hour, keep: 3 }), false),
+        (
+            "autopurge.purgeInterval=24\nautopurge.snapRetainCount=5\n",
+            Some(AutoPurge { every: hour * 24, keep: 5 }),
+            false,
+        ),
+        (
+            "autopurge.purgeInterval=1\nautopurge.snapRetainCount=2\n",
+            Some(AutoPurge { every: hour, keep: 3 }),
+            true,
+        ),
+    ] {
+        let cfg = good(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[]);
+        assert_eq!(cfg.settings.auto_purge, expected, "{lines}");
+        assert_eq!(!cfg.warnings.is_empty(), warned, "{lines}");
+    }
 }
 
 #[test]
@@ -184,6 +210,10 @@ fn errors_name_file_line_and_what_was_expected() {
         (
             "dataDir=/e\nserver.1=a:1:2:observer\n".into(),
             "/etc/zoo.cfg: expected at least one server.N that is a participant",
+        ),
+        (
+            "dataDir=/var/zk\nserver.1=a:1:2\nserver.2=b:1:2:observer\n".into(),
+            "/etc/zoo.cfg:3: server.2, this server, is an observer",
         ),
         ("dataDir=/d\nclientPortAddress=::1\n".into(), "/etc/zoo.cfg:2: clientPortAddress is set"),
         (

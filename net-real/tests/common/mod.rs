@@ -107,6 +107,7 @@ impl Client {
     }
 }
 
+#[cfg(not(madsim))]
 pub(crate) async fn connect(address: &Address) -> TcpStream {
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
     soon("a connection", connecting).await.expect("the port is open")
