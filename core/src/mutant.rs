@@ -62,7 +62,7 @@ mutants! {
     /// A sync is answered without the commits before it.
     SyncReplyBypassesApply = "sync_reply_bypasses_apply" => "C-SYNC";
     /// A leader answers a sync without asking a quorum whether it still leads.
-    SyncWithoutQuorum = "sync_without_quorum" => "C-SYNC";
+    SyncWithoutQuorum = "sync_without_quorum" => "C-SYNC C-SESS";
     /// The directory is not synced before the first acknowledgement from a new log file.
     NoDirSync = "no_dir_sync" => "D-ACK Z-KEEP";
     /// Recovery stops at a torn record but the next append goes behind it.

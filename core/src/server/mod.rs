@@ -28,7 +28,7 @@ use crate::proto::{
 use crate::session::SessionIds;
 use crate::time::{Instant, Now};
 use crate::tree::Database;
-use crate::zab::broadcast::{Origin, Syncer};
+use crate::zab::broadcast::{Origin, Question};
 use crate::zab::election::{Decision, Election, Settled};
 use crate::zab::follower::{FailedTerms, Following, Heard};
 use crate::zab::leader::{Asked, Leading, StepDown};
@@ -214,7 +214,7 @@ impl Server {
                 match leading.on_message(link, message, &mut self.cx) {
                     Ok(Asked::Nothing) => Ok(()),
                     Ok(Asked::Request { from, forwarded }) => {
-                        self.on_forwarded(from, forwarded).map_err(|why| format!("{why}"))
+                        self.on_forwarded(link, from, forwarded).map_err(|why| format!("{why}"))
                     }
                     Err(why) => Err(format!("{why}")),
                 }
@@ -260,11 +260,17 @@ impl Server {
         }
     }
 
-    fn on_forwarded(&mut self, from: ServerId, forwarded: Forwarded) -> Result<(), StepDown> {
+    fn on_forwarded(
+        &mut self,
+        link: LinkId,
+        from: ServerId,
+        forwarded: Forwarded,
+    ) -> Result<(), StepDown> {
         let Role::Leading(leading, _) = &mut self.role else { return Ok(()) };
         let Some((broadcast, learners)) = leading.broadcasting() else { return Ok(()) };
         if let Request::Sync { .. } = forwarded.request {
-            broadcast.on_sync(Syncer::Learner(from), learners, &mut self.cx);
+            let question = Question::Learner { link, answer: QuorumPacket::Sync };
+            broadcast.ask(question, learners, &mut self.cx);
             return Ok(());
         }
         let origin = Origin::Learner(from);
@@ -309,11 +315,14 @@ impl Server {
                         self.proposed(size);
                     }
                     Submission::Sync { conn, .. } => {
-                        broadcast.on_sync(Syncer::Here(conn), learners, cx);
+                        broadcast.ask(Question::Sync { conn }, learners, cx);
                     }
                     Submission::Revalidate { session, timeout_ms } => {
-                        let valid = broadcast.revalidate(session, timeout_ms, Origin::Here, cx);
-                        self.order.on_revalidated(session, valid, cx);
+                        if broadcast.revalidate(session, timeout_ms, Origin::Here, cx) {
+                            self.order.on_revalidated(session, true, cx);
+                        } else {
+                            broadcast.ask(Question::UnknownSession(session), learners, cx);
+                        }
                     }
                     Submission::Touch { session, timeout_ms } => {
                         broadcast.touch(session, timeout_ms, cx);
@@ -384,7 +393,7 @@ impl Server {
                 Role::Looking(_) | Role::Settling { .. } => {}
             }
             self.deliver();
-            self.answer_syncs();
+            self.answer_proven();
             let Some(submission) = self.order.take_submission() else { return Ok(()) };
             self.submit(submission)?;
             while let Some(submission) = self.order.take_submission() {
@@ -408,18 +417,19 @@ impl Server {
         }
     }
 
-    fn answer_syncs(&mut self) {
+    fn answer_proven(&mut self) {
         loop {
             let Role::Leading(leading, _) = &mut self.role else { return };
             let Some((broadcast, learners)) = leading.broadcasting() else { return };
-            match broadcast.next_synced(learners, &self.cx) {
+            match broadcast.next_proven(learners, &self.cx) {
                 None => return,
-                Some(Syncer::Here(conn)) => self.order.on_synced(conn, &mut self.cx),
-                Some(Syncer::Learner(id)) => {
-                    let link =
-                        learners.iter().find(|(_, l)| l.id == Some(id)).map(|(link, _)| *link);
-                    if let Some(link) = link {
-                        self.cx.send(link, QuorumPacket::Sync);
+                Some(Question::Sync { conn }) => self.order.on_synced(conn, &mut self.cx),
+                Some(Question::UnknownSession(session)) => {
+                    self.order.on_revalidated(session, false, &mut self.cx);
+                }
+                Some(Question::Learner { link, answer }) => {
+                    if learners.contains_key(&link) {
+                        self.cx.send(link, answer);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Phase 3, broadcast, the leader's half: prepare, propose, count acknowledgements, commit in
 //! order. With it what only an established leader knows: transactions in flight, owners and
-//! deadlines of sessions, syncs that wait for proof that it still leads.
+//! deadlines of sessions, questions that wait for proof that it still leads.
 //!
 //! The follower's half is a log and two packets and stands in [`super::follower`].
 
@@ -29,20 +29,29 @@ pub(crate) enum Origin {
     Learner(ServerId),
 }
 
-/// Who waits for a sync.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Syncer {
-    Here(ConnId),
-    Learner(ServerId),
+/// What is answered only with proof that we still lead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Question {
+    Sync {
+        conn: ConnId,
+    },
+    /// A client came back here with a session that this leader does not know.
+    UnknownSession(SessionId),
+    /// A learner's, and what it will be told.
+    Learner {
+        link: LinkId,
+        answer: QuorumPacket,
+    },
 }
 
-/// A sync is answered when everything proposed before it is delivered and a quorum has confirmed,
-/// after it came, that we still lead.
+/// A question is answered when everything proposed before it is delivered and a quorum has
+/// confirmed, after it came, that we still lead.
 // Departs: upstream answers without asking anybody (JIRA: ZOOKEEPER-1675), so a leader that was
-// deposed without knowing it lets its clients read old data behind a sync.
-#[derive(Clone, Copy, Debug)]
-struct PendingSync {
-    who: Syncer,
+// deposed without knowing it lets its clients read old data behind a sync, and tells a client that
+// its session has expired which the new leader opened.
+#[derive(Clone, Debug)]
+struct Unproven {
+    question: Question,
     behind: Zxid,
     round: u64,
 }
@@ -57,7 +66,7 @@ pub(crate) struct Broadcast {
     /// Sessions whose time is up as far as this server knows; they are closed when the learners
     /// have answered this ping round and none has heard from them.
     doubtful: BTreeMap<SessionId, u64>,
-    syncs: VecDeque<PendingSync>,
+    questions: VecDeque<Unproven>,
     /// The newest ping round, and when it was sent.
     round: u64,
     round_at: Instant,
@@ -78,7 +87,7 @@ impl Broadcast {
             owners: BTreeMap::new(),
             expiry,
             doubtful: BTreeMap::new(),
-            syncs: VecDeque::new(),
+            questions: VecDeque::new(),
             round: 0,
             round_at: Instant(0),
             next_ping: cx.now.mono,
@@ -198,39 +207,40 @@ impl Broadcast {
         }
     }
 
-    // ---- sync ----
+    // ---- proof ----
 
-    pub(crate) fn on_sync(
+    pub(crate) fn ask(
         &mut self,
-        who: Syncer,
+        question: Question,
         learners: &mut BTreeMap<LinkId, LearnerLink>,
         cx: &mut Cx,
     ) {
-        // One ping round serves all syncs of one moment: it leaves after all of them came.
+        // One ping round serves all questions of one moment: it leaves after all of them came.
         if self.round_at != cx.now.mono || self.round == 0 {
             self.ping(learners, cx);
         }
-        self.syncs.push_back(PendingSync { who, behind: self.proposed, round: self.round });
+        let (behind, round) = (self.proposed, self.round);
+        self.questions.push_back(Unproven { question, behind, round });
     }
 
-    /// The oldest sync, if it may be answered.
-    pub(crate) fn next_synced(
+    /// The oldest question, if it may be answered.
+    pub(crate) fn next_proven(
         &mut self,
         learners: &BTreeMap<LinkId, LearnerLink>,
         cx: &Cx,
-    ) -> Option<Syncer> {
-        let sync = self.syncs.front()?;
-        let me = cx.config.my_id;
+    ) -> Option<Question> {
+        let oldest = self.questions.front()?;
+        let (me, round) = (cx.config.my_id, oldest.round);
         let confirmed = cx.config.planted(Mutant::SyncWithoutQuorum)
             || is_quorum(&cx.config.ensemble, |id| {
-                id == me || learners.values().any(|l| l.id == Some(id) && l.answered >= sync.round)
+                id == me || learners.values().any(|l| l.id == Some(id) && l.answered >= round)
             });
         let delivered =
-            cx.visible_zxid() >= sync.behind || cx.config.planted(Mutant::SyncReplyBypassesApply);
+            cx.visible_zxid() >= oldest.behind || cx.config.planted(Mutant::SyncReplyBypassesApply);
         if !confirmed || !delivered {
             return None;
         }
-        self.syncs.pop_front().map(|s| s.who)
+        self.questions.pop_front().map(|oldest| oldest.question)
     }
 
     // ---- sessions ----
@@ -242,7 +252,8 @@ impl Broadcast {
         }
     }
 
-    /// A client came back with this session over `origin`, which owns it from now on.
+    /// A client came back with this session over `origin`, which owns it from now on; unless nobody
+    /// here knows it, which takes proof (see [`Question::UnknownSession`]).
     pub(crate) fn revalidate(
         &mut self,
         session: SessionId,

@@ -19,7 +19,7 @@ use crate::server::{Action, CloseReason, Note, PeerMessage, SyncKind, Ticket};
 use crate::time::Instant;
 
 use super::PeerMisbehaved;
-use super::broadcast::{Broadcast, Origin};
+use super::broadcast::{Broadcast, Origin, Question};
 use super::catch_up;
 use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
@@ -406,7 +406,12 @@ impl Leading {
         let id = self.learners.get(&link).and_then(|l| l.id);
         let (Phase::Broadcast(broadcast), Some(id)) = (&mut self.phase, id) else { return };
         let valid = broadcast.revalidate(session, timeout_ms, Origin::Learner(id), cx);
-        cx.send(link, QuorumPacket::Revalidated { session, valid });
+        let answer = QuorumPacket::Revalidated { session, valid };
+        if valid {
+            cx.send(link, answer);
+        } else {
+            broadcast.ask(Question::Learner { link, answer }, &mut self.learners, cx);
+        }
     }
 
     // ---- time ----

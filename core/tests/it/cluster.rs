@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
 use zebu_core::proto::{ClientMessage, ClientRequest, ConnectRequest, QuorumPacket, Request};
@@ -253,26 +254,27 @@ impl Cluster {
 
     /// A client connects and opens a session.
     pub(crate) fn connect(&mut self, server: i64, conn: u64) -> SessionId {
-        let at = ServerId(server);
-        self.events.push_back((
-            at,
-            Event::ConnOpen { conn: ConnId(conn), ip: "10.0.0.1".into(), port: 9 },
-        ));
+        self.greet(server, conn, SessionId(0));
+        match self.replies(server, conn).as_slice() {
+            [ClientMessage::Connected(response)] => response.session,
+            other => panic!("expected a session at server {server}, got {other:?}"),
+        }
+    }
+
+    /// A client connects, with a session that it has or with none.
+    pub(crate) fn greet(&mut self, server: i64, conn: u64, session: SessionId) {
+        let (at, conn) = (ServerId(server), ConnId(conn));
+        let open = Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 };
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
             timeout_ms: 4000,
-            session: SessionId(0),
-            password: Default::default(),
+            session,
+            password: Bytes::copy_from_slice(&zebu_core::session::password(session)),
             read_only: Some(false),
         };
         let request = ClientRequest::Connect(connect);
-        self.events.push_back((at, Event::Client { conn: ConnId(conn), request }));
-        self.settle();
-        match self.replies.remove(&(at, ConnId(conn))).as_deref() {
-            Some([ClientMessage::Connected(response)]) => response.session,
-            other => panic!("expected a session at {at:?}, got {other:?}"),
-        }
+        self.events.extend([(at, open), (at, Event::Client { conn, request })]);
     }
 
     pub(crate) fn send(&mut self, server: i64, conn: u64, xid: i32, request: Request) {

@@ -1,6 +1,6 @@
 //! ZAB among servers whose links and disks are perfect.
 
-use zebu_core::ids::{Epoch, ServerId, Zxid};
+use zebu_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use zebu_core::proto::{Acl, ClientMessage, CreateRequest, ErrorCode, Request, Response};
 
 use crate::cluster::Cluster;
@@ -182,6 +182,29 @@ fn a_leader_without_its_quorum_stops_serving() {
     assert!(!c.servers[&ServerId(3)].is_serving());
     c.run_ms(2000);
     assert_eq!(c.leader(), Some(ServerId(2)));
+}
+
+/// Another leader may have opened it: swarm-3 seed 551.
+#[test]
+fn a_leader_cut_off_refuses_no_session_it_does_not_know() {
+    let unknown = SessionId(7);
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.greet(3, 1, unknown);
+    c.greet(1, 2, unknown);
+    for (server, conn) in [(3, 1), (1, 2)] {
+        match c.replies(server, conn).as_slice() {
+            [ClientMessage::Connected(refused)] => assert_eq!(refused.timeout_ms, 0),
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+    }
+    for follower in [1, 2] {
+        c.cut.insert((ServerId(follower), ServerId(3)));
+    }
+    c.greet(3, 3, unknown);
+    c.run_ms(1300);
+    assert!(!c.servers[&ServerId(3)].is_serving());
+    assert_eq!(c.replies(3, 3), []);
 }
 
 #[test]
