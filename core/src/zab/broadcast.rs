@@ -215,8 +215,9 @@ impl Broadcast {
         learners: &mut BTreeMap<LinkId, LearnerLink>,
         cx: &mut Cx,
     ) {
-        // One ping round serves all questions of one moment: it leaves after all of them came.
-        if self.round_at != cx.now.mono || self.round == 0 {
+        // One ping round serves all questions of one moment, unless its answers are older.
+        let answered = learners.values().any(|l| l.answered >= self.round);
+        if self.round_at != cx.now.mono || answered {
             self.ping(learners, cx);
         }
         let (behind, round) = (self.proposed, self.round);
