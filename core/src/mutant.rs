@@ -71,7 +71,8 @@ mutants! {
     SnapRenameBeforeSync = "snap_rename_before_sync" => "D-SNAP L-BOOT";
     /// Log records from before a received snapshot stay valid.
     SnapKeepsOldSuffix = "snap_keeps_old_suffix" => "Z-INT T-EQ";
-    /// After TRUNC recovery may pick a newer snapshot.
+    /// After TRUNC recovery may pick a newer snapshot. As upstream's, snapshots then hold what is
+    /// logged, committed or not; ours are taken while serving, of nothing that TRUNC could cut.
     TruncKeepsNewerSnapshot = "trunc_keeps_newer_snapshot" => "T-EQ Z-INT";
     /// A failed sync is retried and believed.
     FsyncErrorIgnored = "fsync_error_ignored" => "D-FSYNC D-DUR";
@@ -91,7 +92,8 @@ mutants! {
     MultiRollbackDropsOlder = "multi_rollback_drops_older" => "C-ERR C-LINW";
     /// A multi stops at the first failing operation but keeps the ones before it.
     MultiKeepsPrefix = "multi_keeps_prefix" => "C-MULTI";
-    /// Replicas recompute the parent's cversion instead of taking it from the transaction.
+    /// Replicas recompute the parent's cversion, from the children it has, instead of taking it from
+    /// the transaction. (To add one to their own would be the same here: snapshots are exact.)
     CversionNotInTxn = "cversion_not_in_txn" => "C-SEQ C-STAT";
     /// The commit finishes the session's first pending request, whatever its xid.
     CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-RYW";
