@@ -39,7 +39,7 @@ pub struct ServerFacts {
     pub incarnation: u32,
     pub disk: DiskFacts,
     /// The election round of its newest vote.
-    round: i64,
+    pub round: i64,
     /// The epoch that it proposed as a leader, while it does not look for another.
     pub leads: Option<u32>,
     /// It said UPTODATE in that epoch, or is alone and serves.
