@@ -204,7 +204,7 @@ impl Facts {
             Observation::Received { client, message, .. } => self.on_received(*client, message),
             Observation::Disconnected { client } => {
                 if let Some(known) = self.clients.get_mut(client) {
-                    known.conn = None;
+                    known.leave();
                 }
                 self.news.closed = Some(*client);
             }
