@@ -64,7 +64,7 @@ mutants! {
     /// A leader answers a sync without asking a quorum whether it still leads.
     SyncWithoutQuorum = "sync_without_quorum" => "C-SYNC";
     /// The directory is not synced before the first acknowledgement from a new log file.
-    NoDirSync = "no_dir_sync" => "D-ACK Z-KEEP";
+    NoDirSync = "no_dir_sync" => "D-ACK Z-QUOR Z-KEEP";
     /// Recovery stops at a torn record but the next append goes behind it.
     TailGarbageKept = "tail_garbage_kept" => "D-HOLE";
     /// A snapshot becomes visible before its content is synced.
