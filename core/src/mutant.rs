@@ -32,23 +32,23 @@ macro_rules! mutants {
 
 mutants! {
     /// New epoch is the largest accepted one, not one more.
-    DiscEpochMaxNotPlusOne = "disc_epoch_max_not_plus_one" => "Z-LEAD Z-UNIQ";
+    DiscEpochMaxNotPlusOne = "disc_epoch_max_not_plus_one" => "L-CLI L-LEAD Z-LEAD Z-UNIQ";
     /// The leader does not resign when an epoch acknowledgement shows newer history than its own.
     DiscSkipNewerCheck = "disc_skip_newer_check" => "Z-ELEC Z-KEEP";
     /// An epoch file is overwritten in place.
-    EpochWriteInPlace = "epoch_write_in_place" => "L-BOOT D-MID";
+    EpochWriteInPlace = "epoch_write_in_place" => "Z-EPOCH L-BOOT";
     /// Votes compare round and zxid for servers that already lead or follow.
     FleRejoinFullVoteEq = "fle_rejoin_full_vote_eq" => "L-JOIN";
     /// Proposals of a DIFF are logged only when UPTODATE comes.
-    SyncLogAtUptodate = "sync_log_at_uptodate" => "Z-QUOR Z-KEEP";
+    SyncLogAtUptodate = "sync_log_at_uptodate" => "D-ACK Z-QUOR Z-KEEP";
     /// At NEWLEADER all received proposals are applied, committed or not.
     SyncApplyUncommitted = "sync_apply_uncommitted" => "Z-QUOR T-EQ";
     /// Between the computed DIFF and the forwarding set a commit falls through.
-    SyncForwardGap = "sync_forward_gap" => "D-HOLE Z-AGR";
+    SyncForwardGap = "sync_forward_gap" => "Z-MSG D-HOLE Z-AGR";
     /// The leader only sees that its own zxid is larger and sends DIFF.
-    SyncDiffOnNewerEpoch = "sync_diff_on_newer_epoch" => "Z-AGR T-EQ";
+    SyncDiffOnNewerEpoch = "sync_diff_on_newer_epoch" => "Z-MSG Z-AGR T-EQ";
     /// TRUNC keeps one record too many.
-    TruncOffByOne = "trunc_off_by_one" => "Z-INT Z-KEEP";
+    TruncOffByOne = "trunc_off_by_one" => "D-MEM Z-INT";
     /// A proposal is acknowledged before it is durable.
     AckBeforeSync = "ack_before_sync" => "D-ACK D-DUR";
     /// NEWLEADER is acknowledged before the synchronized history is durable.
@@ -60,21 +60,22 @@ mutants! {
     /// The leader commits on its own ack alone.
     CommitWithoutQuorum = "commit_without_quorum" => "Z-QUOR Z-KEEP";
     /// A sync is answered without the commits before it.
-    SyncReplyBypassesApply = "sync_reply_bypasses_apply" => "C-SYNC";
+    SyncReplyBypassesApply = "sync_reply_bypasses_apply" => "C-FIFO C-SYNC";
     /// A leader answers a sync without asking a quorum whether it still leads.
     SyncWithoutQuorum = "sync_without_quorum" => "C-SYNC C-SESS";
     /// The directory is not synced before the first acknowledgement from a new log file.
-    NoDirSync = "no_dir_sync" => "D-ACK Z-KEEP";
+    NoDirSync = "no_dir_sync" => "D-ACK Z-QUOR Z-KEEP";
     /// Recovery stops at a torn record but the next append goes behind it.
     TailGarbageKept = "tail_garbage_kept" => "D-HOLE";
     /// A snapshot becomes visible before its content is synced.
-    SnapRenameBeforeSync = "snap_rename_before_sync" => "D-SNAP L-BOOT";
+    SnapRenameBeforeSync = "snap_rename_before_sync" => "L-BOOT D-SNAP";
     /// Log records from before a received snapshot stay valid.
-    SnapKeepsOldSuffix = "snap_keeps_old_suffix" => "Z-INT T-EQ";
-    /// After TRUNC recovery may pick a newer snapshot.
-    TruncKeepsNewerSnapshot = "trunc_keeps_newer_snapshot" => "T-EQ Z-INT";
+    SnapKeepsOldSuffix = "snap_keeps_old_suffix" => "Z-AGR Z-INT T-EQ";
+    /// After TRUNC recovery may pick a newer snapshot. As upstream's, snapshots then hold what is
+    /// logged, committed or not; ours are taken while serving, of nothing that TRUNC could cut.
+    TruncKeepsNewerSnapshot = "trunc_keeps_newer_snapshot" => "D-MEM D-HOLE Z-AGR";
     /// A failed sync is retried and believed.
-    FsyncErrorIgnored = "fsync_error_ignored" => "D-FSYNC D-DUR";
+    FsyncErrorIgnored = "fsync_error_ignored" => "D-ACK Z-QUOR";
     /// A session's create is accepted although its close is in flight.
     CloseNotMarkedPending = "close_not_marked_pending" => "C-EPH T-INV";
     /// Followers do not report the activity of their clients.
@@ -88,15 +89,16 @@ mutants! {
     /// Events are sent after the replies of the same batch.
     EventAfterReplies = "event_after_replies" => "C-WORD";
     /// Aborting a multi loses earlier pending changes of the same paths.
-    MultiRollbackDropsOlder = "multi_rollback_drops_older" => "C-ERR C-LINW";
+    MultiRollbackDropsOlder = "multi_rollback_drops_older" => "C-MULTI C-STAT C-ERR";
     /// A multi stops at the first failing operation but keeps the ones before it.
     MultiKeepsPrefix = "multi_keeps_prefix" => "C-MULTI";
-    /// Replicas recompute the parent's cversion instead of taking it from the transaction.
-    CversionNotInTxn = "cversion_not_in_txn" => "C-SEQ C-STAT";
+    /// Replicas recompute the parent's cversion, from the children it has, instead of taking it from
+    /// the transaction. (To add one to their own would be the same here: snapshots are exact.)
+    CversionNotInTxn = "cversion_not_in_txn" => "T-EQ C-STAT C-SEQ";
     /// The commit finishes the session's first pending request, whatever its xid.
     CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-RYW";
     /// Reads overtake earlier writes of their own session.
-    ReadsOvertakeWrites = "reads_overtake_writes" => "C-RYW C-FIFO";
+    ReadsOvertakeWrites = "reads_overtake_writes" => "C-FIFO R-INPUT C-RYW";
     /// A client that has seen more than this server is let in.
     AcceptClientAhead = "accept_client_ahead" => "C-MONO";
     /// A leader that lost its quorum goes on.

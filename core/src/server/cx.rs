@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 
 use crate::config::Config;
@@ -141,8 +142,10 @@ impl Cx {
                 if self.truncating == Some(ticket) {
                     self.truncating = None;
                     let Recovered { database, window, epochs: _ } = *recovered;
-                    self.history.read_back(database.last_processed, window);
-                    self.database = database;
+                    match self.history.read_back(database.last_processed, window) {
+                        Ok(()) => self.database = database,
+                        Err(why) => self.halt(format!("{why}")),
+                    }
                 }
             }
             Event::SnapshotTaken { .. } => self.snapshot_under_way = false,
@@ -213,7 +216,9 @@ impl Cx {
     /// do not take theirs together.
     // ZK: SyncRequestProcessor.shouldSnapshot (3.9)
     pub(crate) fn snapshot_if_due(&mut self) {
-        if self.txns_until_snapshot > 0 || self.snapshot_under_way || self.serving.is_none() {
+        let takes_uncommitted = self.config.planted(Mutant::TruncKeepsNewerSnapshot);
+        let may = self.serving.is_some() || (takes_uncommitted && !self.is_truncating());
+        if self.txns_until_snapshot > 0 || self.snapshot_under_way || !may {
             return;
         }
         self.txns_until_snapshot = snapshot_distance(&self.config, &mut self.rng);

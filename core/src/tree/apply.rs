@@ -155,7 +155,12 @@ impl Step<'_> {
         // Departs: where the node exists already, upstream raises the parent only for type 1. The
         // parent has lagged behind this creation in every other case too.
         // JIRA: ZOOKEEPER-1046
-        let recompute = parent_cversion == -1 || self.planted(Mutant::CversionNotInTxn);
+        let parent_cversion = if self.planted(Mutant::CversionNotInTxn) {
+            self.tree.node(parent).map_or(0, |node| node.children.len() as i32) + 1
+        } else {
+            parent_cversion
+        };
+        let recompute = parent_cversion == -1;
         let zxid = self.zxid;
         self.tree.change_stat(parent, |stat| {
             let one_more = stat.cversion.wrapping_add(1);

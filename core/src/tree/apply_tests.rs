@@ -146,7 +146,7 @@ fn failed_multi_does_nothing() {
 
 #[test]
 fn the_parents_cversion_comes_with_the_transaction() {
-    for (mutant, expected) in [(None, 5), (Some(Mutant::CversionNotInTxn), 1)] {
+    for (mutant, expected) in [(None, 5), (Some(Mutant::CversionNotInTxn), 2)] {
         let mut database = Database::new();
         let TxnBody::Create(create) = create("/a") else { panic!() };
         let body = TxnBody::Create2(CreateTxn { parent_cversion: 5, ..create });

@@ -27,6 +27,14 @@ pub struct History {
     delivered: Zxid,
 }
 
+/// TRUNC was carried out, and the log does not end where it should.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected a log that TRUNC cut behind {expected}, found one that ends at {found}")]
+pub struct CutElsewhere {
+    expected: Zxid,
+    found: Zxid,
+}
+
 impl History {
     /// What recovery found: all of it logged, durable and delivered.
     pub fn recovered(last: Zxid, window: Vec<Entry>, window_max: usize) -> Self {
@@ -122,10 +130,13 @@ impl History {
         self.delivered = after;
     }
 
-    /// After TRUNC: what the disk holds now.
-    pub fn read_back(&mut self, last: Zxid, window: Vec<Entry>) {
-        assert_eq!(last, self.delivered, "TRUNC left a log that ends elsewhere");
+    /// After TRUNC: what the disk holds now. A disk that disobeys is not built upon.
+    pub fn read_back(&mut self, last: Zxid, window: Vec<Entry>) -> Result<(), CutElsewhere> {
+        if last != self.delivered {
+            return Err(CutElsewhere { expected: self.delivered, found: last });
+        }
         self.window = window.into();
+        Ok(())
     }
 
     /// SNAP: a received state up to `zxid` replaces everything. Its `ticket` makes it durable.

@@ -1,4 +1,5 @@
-//! What is vouched for survives a power loss (D-ACK), and a history has no holes (D-HOLE).
+//! What is vouched for survives a power loss (D-ACK), a history has no holes (D-HOLE), and where it
+//! was cut it ends, for a recovery too (D-MEM).
 //!
 //! Before a server sends ACK of a proposal, an acknowledgement of an epoch or of NEWLEADER, or a
 //! vote for itself, what that message vouches for would survive a power loss of that server, in the
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zebu_core::ids::{LinkId, ServerId, Zxid};
 use zebu_core::proto::{Notification, QuorumPacket};
-use zebu_core::server::{Action, Event, PeerMessage};
+use zebu_core::server::{Action, Event, PeerMessage, StoreOp};
 
 use super::facts::Facts;
 use super::facts::ledger::{counter, epoch, show};
@@ -24,6 +25,8 @@ pub struct Durability {
     links: BTreeMap<(ServerId, LinkId), Learning>,
     /// Servers whose recovered history was not looked at yet.
     recovered: BTreeSet<ServerId>,
+    /// Where each server is having its history cut.
+    cuts: BTreeMap<ServerId, u64>,
 }
 
 /// What a learner was told on a link.
@@ -48,7 +51,19 @@ impl Check for Durability {
             Observation::Started { server } => {
                 self.links.retain(|(at, _), _| at != server);
                 self.recovered.insert(*server);
+                self.cuts.remove(server);
                 Ok(())
+            }
+            Observation::Action {
+                server,
+                action: Action::Store { op: StoreOp::Truncate { after }, .. },
+            } => {
+                self.cuts.insert(*server, after.0);
+                Ok(())
+            }
+            Observation::Event { server, event: Event::Truncated { .. } } => {
+                let after = self.cuts.remove(server).unwrap_or(u64::MAX);
+                ends_behind(facts, *server, after)
             }
             Observation::Disk { server, .. } => no_holes(facts, *server),
             Observation::Event {
@@ -168,6 +183,15 @@ fn no_holes(facts: &Facts, server: ServerId) -> Result<(), Violation> {
     })
 }
 
+/// What was cut is gone from the log, and no snapshot brings it back.
+fn ends_behind(facts: &Facts, server: ServerId, after: u64) -> Result<(), Violation> {
+    let last = facts.server(server).disk.last();
+    ensure(last <= after, "D-MEM", || {
+        let (last, after) = (show(last), show(after));
+        format!("{server:?} cut its history behind {after}, its disk goes on to {last}")
+    })
+}
+
 /// What a server found on its disk, and acts on now: contiguous from its newest snapshot on, and
 /// nothing that nobody ever proposed.
 fn recovered_whole(facts: &Facts, server: ServerId) -> Result<(), Violation> {
@@ -197,7 +221,9 @@ mod tests {
     use crate::checkers::facts::disk::tests::log;
     use crate::checkers::testkit::{Bench, ONE, TWO, vote, z};
     use zebu_core::ids::Epoch;
+    use zebu_core::server::{Epochs, Recovered, Ticket};
     use zebu_core::storage::{Dir, DiskOp};
+    use zebu_core::tree::Database;
 
     fn bench() -> Bench {
         let mut bench = Bench::new(3, vec![Box::new(Durability::default())]);
@@ -249,6 +275,24 @@ mod tests {
         assert_eq!(bench.send(TWO, ONE, ack(z(1, 0))).unwrap_err().property, "D-ACK");
         bench.perform(TWO, &DiskOp::Sync(log("log.1"))).unwrap();
         bench.send(TWO, ONE, ack(z(1, 0))).unwrap();
+    }
+
+    #[test]
+    fn a_cut_history_ends_there() {
+        let cut = |bench: &mut Bench, after| {
+            let op = StoreOp::Truncate { after: Zxid(after) };
+            bench.action(TWO, &Action::Store { ticket: Ticket(1), op }).unwrap();
+            let recovered = Box::new(Recovered {
+                database: Database::new(),
+                window: vec![],
+                epochs: Epochs { accepted: Epoch(1), current: Epoch(1) },
+            });
+            bench.event(TWO, &Event::Truncated { ticket: Ticket(1), recovered })
+        };
+        let mut bench = bench();
+        bench.log(TWO, &[z(1, 1), z(1, 2)]).unwrap();
+        cut(&mut bench, z(1, 2)).unwrap();
+        assert_eq!(cut(&mut bench, z(1, 1)).unwrap_err().property, "D-MEM");
     }
 
     #[test]

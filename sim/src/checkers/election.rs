@@ -1,6 +1,7 @@
 //! The right server leads (Z-ELEC): a server that asks for an epoch gives up when an epoch
-//! acknowledgement shows a newer history, by (currentEpoch, last zxid), than its own; and what a
-//! server says for itself in an election is what its disk holds.
+//! acknowledgement shows a newer history, by (currentEpoch, last zxid), than its own; what a server
+//! says for itself in an election is what its disk holds; and nobody votes for less than that, so
+//! that whoever has a quorum's votes is behind none of them.
 //!
 //! Permitted: an election that decides by votes which were true a moment ago; the acknowledgements
 //! of discovery are there for that. Whether a vote is *durable* is judged in
@@ -9,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{Notification, QuorumPacket};
+use zebu_core::proto::{Notification, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage};
 
 use super::facts::Facts;
@@ -91,10 +92,21 @@ impl Election {
         server: ServerId,
         vote: &Notification,
     ) -> Result<(), Violation> {
+        let known = facts.server(server);
+        let last = known.disk.last();
+        // A vote of an older round is one that was still on its way, sent again.
+        if vote.state == PeerState::Looking && vote.round == known.round && vote.leader != server {
+            let own = (i64::from(known.disk.epochs().1.unwrap_or(0)), last, server);
+            let for_whom = (vote.peer_epoch, vote.zxid.0, vote.leader);
+            ensure(for_whom > own, "Z-ELEC", || {
+                format!(
+                    "{server:?} votes for {for_whom:?} (epoch, zxid, id), it has {own:?} itself"
+                )
+            })?;
+        }
         if !facts.news.new_round || vote.leader != server {
             return Ok(());
         }
-        let last = facts.server(server).disk.last();
         let (zxid, started) = (vote.zxid.0, vote.zxid.counter() == 0 && vote.zxid.0 != 0);
         let entered = self.entered.contains(&(server, epoch(zxid)));
         ensure(zxid == last || !started || entered, "Z-ELEC", || {
@@ -146,5 +158,8 @@ mod tests {
         assert_eq!(bench.elect(ONE, vote(ONE, z(4, 0), 4)).unwrap_err().property, "Z-ELEC");
         assert_eq!(bench.elect(ONE, vote(ONE, z(1, 9), 2)).unwrap_err().property, "D-MEM");
         bench.elect(ONE, vote(TWO, z(9, 9), 9)).unwrap();
+        bench.elect(ONE, vote(TWO, z(2, 1), 2)).unwrap();
+        assert_eq!(bench.elect(ONE, vote(TWO, z(1, 9), 2)).unwrap_err().property, "Z-ELEC");
+        assert_eq!(bench.elect(ONE, vote(TWO, z(2, 9), 1)).unwrap_err().property, "Z-ELEC");
     }
 }

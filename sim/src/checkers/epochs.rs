@@ -24,6 +24,9 @@ pub struct Epochs {
     /// Who said NEWLEADER, in which of its lives.
     leaders: BTreeMap<u32, (ServerId, u32)>,
     acknowledged: BTreeMap<(ServerId, u32), ServerId>,
+    /// The same of NEWLEADER. A server that accepted another's offer first may enter with the one
+    /// that was elected in the end.
+    entered: BTreeMap<(ServerId, u32), ServerId>,
     /// What a learner was offered on a link.
     offered: BTreeMap<(ServerId, LinkId), u32>,
 }
@@ -109,6 +112,19 @@ impl Epochs {
                 let offered = self.offered.get(&(server, link)).copied();
                 offered.map_or(Ok(()), |epoch| self.acknowledge(facts, server, link, epoch))
             }
+            QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
+                let links = &facts.server(server).links;
+                let Some(leader) = links.get(&link).and_then(|link| link.peer) else {
+                    return Ok(());
+                };
+                let epoch = zxid.epoch().0;
+                let first = *self.entered.entry((server, epoch)).or_insert(leader);
+                ensure(first == leader, "Z-LEAD", || {
+                    format!(
+                        "{server:?} enters epoch {epoch} with {leader:?}, and did with {first:?}"
+                    )
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -163,6 +179,11 @@ mod tests {
         bench.send(TWO, ONE, ack()).unwrap();
         bench.told(TWO, THREE, info()).unwrap();
         assert_eq!(bench.send(TWO, THREE, ack()).unwrap_err().property, "Z-LEAD");
+
+        let enter = || QuorumPacket::Ack { zxid: Zxid::start_of(Epoch(3)) };
+        bench.send(TWO, THREE, enter()).unwrap();
+        bench.send(TWO, THREE, enter()).unwrap();
+        assert_eq!(bench.send(TWO, ONE, enter()).unwrap_err().property, "Z-LEAD");
     }
 
     #[test]

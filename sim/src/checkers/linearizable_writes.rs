@@ -8,8 +8,10 @@
 //! then the write never gets one with an effect.
 //!
 //! Permitted: a write without a reply may stand anywhere behind its sending, or nowhere. A write that
-//! comes late through a server that its client has left is refused, behind later ones: SessionMoved is
-//! accepted for clients that ever connected twice. QuotaExceeded limits a session's ephemerals.
+//! comes late through a server that its client has left is refused, behind later ones. SessionMoved is
+//! also accepted when another server, which the client left before it answered, may have asked for the
+//! session since: the leader cannot know which of two came first (upstream's limit too). QuotaExceeded
+//! limits a session's ephemerals.
 
 use zebu_core::ids::Xid;
 use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response};
@@ -64,13 +66,13 @@ impl LinearizableWrites {
             )
         })?;
         let expired = *body == TxnBody::Error(ErrorCode::SESSION_EXPIRED);
-        if expired && !committed.session_was_open {
+        if expired && !committed.session_was_open && was_left(facts, write) {
             // So late that the session is closed: refused, wherever it stands.
             return Ok(());
         }
         if *body == TxnBody::Error(ErrorCode::SESSION_MOVED) {
             // It came late through a server that the client had left.
-            ensure(may_have_moved(facts, write), "C-ERR", || {
+            ensure(was_left(facts, write) || was_asked_for(facts, write), "C-ERR", || {
                 format!("{:?} is refused as moved, its client never did", write.request)
             })?;
             return Ok(());
@@ -151,8 +153,15 @@ fn same(expected: &TxnBody, found: &TxnBody) -> bool {
     }
 }
 
-fn may_have_moved(facts: &Facts, write: &Write) -> bool {
-    facts.clients.get(&write.client).is_some_and(|client| client.connects > 1)
+/// May another server have asked for the session behind the one that it came through?
+fn was_asked_for(facts: &Facts, write: &Write) -> bool {
+    let client = facts.clients.get(&write.client);
+    client.is_some_and(|client| client.unanswered.iter().any(|at| Some(*at) != write.server))
+}
+
+/// Has its client connected anew since it was sent?
+fn was_left(facts: &Facts, write: &Write) -> bool {
+    facts.clients.get(&write.client).is_some_and(|client| client.connects > write.conn)
 }
 
 /// A refusal that depends on what the model does not have.
@@ -265,9 +274,10 @@ fn depends_on_state(code: ErrorCode) -> bool {
 mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, z};
+    use crate::history::ClientId;
     use crate::model::tests::create;
     use bytes::Bytes;
-    use zebu_core::proto::{Acl, CreateRequest, MultiResult};
+    use zebu_core::proto::{Acl, ClientRequest, CreateRequest, MultiResult};
 
     fn bench() -> Bench {
         let mut bench = Bench::new(3, vec![Box::new(LinearizableWrites::default())]);
@@ -365,6 +375,14 @@ mod tests {
         bench.ask(0, 2, make("/b", 0));
         bench.commit(z(1, 2), SESSION, 2, create("/b", 1, false)).unwrap();
         bench.commit(z(1, 3), SESSION, 1, moved()).unwrap();
+        bench.ask(0, 3, make("/c", 0));
+        assert_eq!(broken(bench.commit(z(1, 4), SESSION, 3, moved())), "C-ERR");
+        // Server 2 was asked too and has not answered.
+        let asked = bench.facts().conn(ClientId(0)).unwrap().asked.clone();
+        bench.put(0, TWO, ClientRequest::Connect(asked)).unwrap();
+        bench.connect(0, ONE, SESSION);
+        bench.ask(0, 4, make("/d", 0));
+        bench.commit(z(1, 5), SESSION, 4, moved()).unwrap();
     }
 
     #[test]

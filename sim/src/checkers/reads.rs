@@ -78,8 +78,8 @@ mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, z};
     use crate::model::tests::create;
-    use zebu_core::proto::{Request, Stat};
-    use zebu_core::txn::TxnBody;
+    use zebu_core::proto::{Acl, Id, Request, Stat, perms};
+    use zebu_core::txn::{CreateTxn, TxnBody};
 
     fn bench() -> Bench {
         let mut bench = Bench::new(3, vec![Box::new(Reads)]);
@@ -107,6 +107,26 @@ mod tests {
         assert_eq!(children(&mut bench, z(1, 4), &["b", "c"]).unwrap_err().property, "T-EQ");
         bench.ask(0, 2, Request::GetData { path: "/n".into(), watch: false });
         bench.answer(0, 2, z(1, 4), Err(ErrorCode::NO_NODE)).unwrap();
+    }
+
+    #[test]
+    fn what_may_be_read() {
+        let mut bench = bench();
+        let TxnBody::Create(made) = create("/p", 3, false) else { panic!() };
+        let acl = vec![Acl {
+            perms: perms::WRITE,
+            id: Id { scheme: "world".into(), id: "anyone".into() },
+        }];
+        bench.commit(z(1, 5), SESSION, 5, TxnBody::Create(CreateTxn { acl, ..made })).unwrap();
+        let read = |bench: &mut Bench, path: &str, answer| {
+            bench.ask(0, 2, Request::GetChildren { path: path.into(), watch: false });
+            bench.answer(0, 2, z(1, 5), answer)
+        };
+        read(&mut bench, "/p", Err(ErrorCode::NO_AUTH)).unwrap();
+        let shown = read(&mut bench, "/p", Ok(Response::Children(vec![])));
+        assert_eq!(shown.unwrap_err().property, "C-ACL");
+        let refused = read(&mut bench, "/a", Err(ErrorCode::NO_AUTH));
+        assert_eq!(refused.unwrap_err().property, "C-ACL");
     }
 
     #[test]

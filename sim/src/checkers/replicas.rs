@@ -162,4 +162,16 @@ mod tests {
         bench.databases[1] = Some(database);
         assert_eq!(bench.finish().unwrap_err().property, "T-EQ");
     }
+
+    #[test]
+    fn an_ephemeral_without_its_session() {
+        let mut bench = bench();
+        let made = txn(z(1, 1), SESSION, 1, create("/e", 1, true));
+        let mut database = Database::default();
+        apply(&mut database, &made);
+        bench.send(ONE, TWO, QuorumPacket::Proposal(entry(made.clone()))).unwrap();
+        bench.send(ONE, TWO, QuorumPacket::Commit { zxid: made.header.zxid }).unwrap();
+        bench.databases[0] = Some(database);
+        assert_eq!(bench.finish().unwrap_err().property, "T-INV");
+    }
 }

@@ -1,6 +1,6 @@
 //! Clients: their connections, what each waits for, and which reply answers what.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use zebu_core::ids::{ServerId, Xid};
@@ -17,6 +17,9 @@ pub struct ClientFacts {
     pub conn: Option<Conn>,
     /// Counts its connections.
     pub connects: u64,
+    /// Servers that it asked for its session and left before they answered: they may still ask the
+    /// leader for it, behind the one that it went to.
+    pub unanswered: BTreeSet<ServerId>,
     /// It once sent an auth packet.
     authenticated: bool,
 }
@@ -55,6 +58,9 @@ pub struct Write {
     pub client: ClientId,
     pub request: Rc<Request>,
     pub caller: Caller,
+    /// The connection that it was sent on.
+    pub conn: u64,
+    pub server: Option<ServerId>,
     /// Its place among the writes of its session.
     pub order: u64,
     pub answered_upto: u64,
@@ -91,6 +97,17 @@ pub fn is_write(request: &Request) -> bool {
     )
 }
 
+impl ClientFacts {
+    /// Its connection ends; was there one?
+    pub fn leave(&mut self) -> bool {
+        let Some(conn) = self.conn.take() else { return false };
+        if conn.granted.is_none() {
+            self.unanswered.insert(conn.server);
+        }
+        true
+    }
+}
+
 impl Facts {
     pub fn conn(&self, client: ClientId) -> Option<&Conn> {
         self.clients.get(&client)?.conn.as_ref()
@@ -122,7 +139,9 @@ impl Facts {
                     granted: None,
                     pending: VecDeque::new(),
                 };
-                known.conn.replace(conn).is_some()
+                let left = known.leave();
+                known.conn = Some(conn);
+                left
             }
             ClientRequest::Request { xid, request } => {
                 known.authenticated |= matches!(request, Request::Auth { .. });
@@ -160,8 +179,11 @@ impl Facts {
             return;
         }
         self.writes_sent += 1;
+        let conn = self.conn(client);
         let write = Write {
             client,
+            conn: conn.map_or(0, |conn| conn.number),
+            server: conn.map(|conn| conn.server),
             request: Rc::clone(&of.request),
             caller: Caller { session, authenticated },
             order: self.writes_sent,

@@ -39,7 +39,7 @@ pub struct ServerFacts {
     pub incarnation: u32,
     pub disk: DiskFacts,
     /// The election round of its newest vote.
-    round: i64,
+    pub round: i64,
     /// The epoch that it proposed as a leader, while it does not look for another.
     pub leads: Option<u32>,
     /// It said UPTODATE in that epoch, or is alone and serves.
@@ -204,7 +204,7 @@ impl Facts {
             Observation::Received { client, message, .. } => self.on_received(*client, message),
             Observation::Disconnected { client } => {
                 if let Some(known) = self.clients.get_mut(client) {
-                    known.conn = None;
+                    known.leave();
                 }
                 self.news.closed = Some(*client);
             }
