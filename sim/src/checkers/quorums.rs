@@ -4,9 +4,10 @@
 //! later leader, and no TRUNC takes it from anybody.
 //!
 //! Permitted: unacknowledged writes that surface later or never; a COMMIT, in a learner's
-//! synchronization, for history that is not committed yet.
+//! synchronization, for history that is not committed yet; an epoch that is established late, with
+//! acknowledgements of servers that have gone on to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::QuorumPacket;
@@ -21,8 +22,10 @@ use crate::history::{Observation, View, Violation};
 pub struct Quorums {
     /// What the learner on a leader's link said its history ends with.
     learners: BTreeMap<(ServerId, LinkId), u64>,
-    /// Epochs of which UPTODATE was seen.
+    /// The newest epoch of which UPTODATE was seen.
     established: u32,
+    /// Who acknowledged NEWLEADER of which epoch, which was its durable currentEpoch then.
+    entered: BTreeSet<(i64, u32)>,
 }
 
 impl Check for Quorums {
@@ -88,6 +91,13 @@ impl Quorums {
     ) -> Result<(), Violation> {
         match packet {
             QuorumPacket::NewLeader { zxid, .. } => holds_committed(facts, server, zxid.epoch().0),
+            QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
+                let epoch = zxid.epoch().0;
+                if facts.server(server).disk.safe_epochs().1 == Some(epoch) {
+                    self.entered.insert((server.0, epoch));
+                }
+                Ok(())
+            }
             QuorumPacket::UpToDate => {
                 let Some(epoch) = facts.server(server).leads else { return Ok(()) };
                 if epoch <= self.established {
@@ -97,7 +107,9 @@ impl Quorums {
                 holds_committed(facts, server, epoch)?;
                 let history = facts.server(server).disk.last_below(start_of(epoch));
                 let ready = |server: &super::facts::ServerFacts| {
-                    facts.has_durable(server, history) && server.disk.safe_epochs().1 == Some(epoch)
+                    let entered = server.disk.safe_epochs().1 == Some(epoch)
+                        || self.entered.contains(&(server.id, epoch));
+                    entered && facts.has_durable(server, history)
                 };
                 ensure(facts.is_quorum(ready), "Z-QUOR", || {
                     let state = facts.servers().iter();
@@ -184,6 +196,24 @@ mod tests {
         let mut bench = Bench::new(3, vec![Box::new(Quorums::default())]);
         bench.lead(ONE, 1);
         assert_eq!(bench.send(ONE, TWO, QuorumPacket::UpToDate).unwrap_err().property, "Z-QUOR");
+    }
+
+    /// swarm-5, seed 830.
+    #[test]
+    fn who_acknowledged_an_epoch_may_have_gone_on() {
+        for acknowledged in [true, false] {
+            let mut bench = Bench::new(3, vec![Box::new(Quorums::default())]);
+            bench.lead(ONE, 1);
+            for (server, epoch) in [(ONE, 1), (TWO, 1), (TWO, 2)] {
+                bench.save_epoch(server, "acceptedEpoch", epoch).unwrap();
+                bench.save_epoch(server, "currentEpoch", epoch).unwrap();
+                if (server, epoch) == (TWO, 1) && acknowledged {
+                    bench.send(TWO, ONE, QuorumPacket::Ack { zxid: Zxid(z(1, 0)) }).unwrap();
+                }
+            }
+            let established = bench.send(ONE, TWO, QuorumPacket::UpToDate);
+            assert_eq!(established.is_ok(), acknowledged);
+        }
     }
 
     #[test]
