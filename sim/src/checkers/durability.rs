@@ -25,8 +25,8 @@ pub struct Durability {
     links: BTreeMap<(ServerId, LinkId), Learning>,
     /// Servers whose recovered history was not looked at yet.
     recovered: BTreeSet<ServerId>,
-    /// Where each server is having its history cut.
-    cuts: BTreeMap<ServerId, u64>,
+    /// Where each server is having its history cut, and what it appends behind that meanwhile.
+    cuts: BTreeMap<ServerId, (u64, BTreeSet<u64>)>,
 }
 
 /// What a learner was told on a link.
@@ -58,12 +58,21 @@ impl Check for Durability {
                 server,
                 action: Action::Store { op: StoreOp::Truncate { after }, .. },
             } => {
-                self.cuts.insert(*server, after.0);
+                self.cuts.insert(*server, (after.0, BTreeSet::new()));
+                Ok(())
+            }
+            Observation::Action {
+                server,
+                action: Action::Store { op: StoreOp::Append(entries), .. },
+            } => {
+                if let Some((_, appended)) = self.cuts.get_mut(server) {
+                    appended.extend(entries.iter().map(|entry| entry.zxid().0));
+                }
                 Ok(())
             }
             Observation::Event { server, event: Event::Truncated { .. } } => {
-                let after = self.cuts.remove(server).unwrap_or(u64::MAX);
-                ends_behind(facts, *server, after)
+                let Some((after, appended)) = self.cuts.remove(server) else { return Ok(()) };
+                ends_behind(facts, *server, after, &appended)
             }
             Observation::Disk { server, .. } => no_holes(facts, *server),
             Observation::Event {
@@ -184,9 +193,14 @@ fn no_holes(facts: &Facts, server: ServerId) -> Result<(), Violation> {
 }
 
 /// What was cut is gone from the log, and no snapshot brings it back.
-fn ends_behind(facts: &Facts, server: ServerId, after: u64) -> Result<(), Violation> {
+fn ends_behind(
+    facts: &Facts,
+    server: ServerId,
+    after: u64,
+    appended: &BTreeSet<u64>,
+) -> Result<(), Violation> {
     let last = facts.server(server).disk.last();
-    ensure(last <= after, "D-MEM", || {
+    ensure(last <= after || appended.contains(&last), "D-MEM", || {
         let (last, after) = (show(last), show(after));
         format!("{server:?} cut its history behind {after}, its disk goes on to {last}")
     })

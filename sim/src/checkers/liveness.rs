@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use zebu_core::client::CallId;
+use zebu_core::client::{CallId, SessionEvent};
 use zebu_core::ids::ServerId;
 use zebu_core::proto::{ClientMessage, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage};
@@ -86,6 +86,12 @@ impl Check for Liveness {
             Observation::Event { server, event } => self.on_event(facts, *server, event),
             Observation::Action { server, action } => {
                 return self.on_action(facts, *server, action);
+            }
+            Observation::Session {
+                event: SessionEvent::Opened { session, .. } | SessionEvent::Resumed { session },
+                ..
+            } => {
+                self.heard.insert(session.0, facts.now);
             }
             Observation::Sent { client, .. } => {
                 if let Some(session) = facts.conn(*client).and_then(|conn| conn.session()) {
