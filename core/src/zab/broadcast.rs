@@ -338,6 +338,7 @@ impl Broadcast {
         if !matches!(body, TxnBody::Error(_)) {
             let header = TxnHeader { session, cxid, zxid, time };
             self.propose_txn(Txn { header, body, digest: Some(digest) }, learners, cx);
+            cx.note(Note::ContainerRemoved(path));
         }
         Ok(())
     }
