@@ -8,6 +8,7 @@ use super::check::next_version;
 use super::create::parent_of;
 use super::draft::Draft;
 use crate::config::Config;
+use crate::mutant::Mutant;
 use crate::proto::{ErrorCode, perms};
 use crate::time::WallTime;
 use crate::tree::{Node, Owner};
@@ -64,6 +65,10 @@ pub fn may_go(node: &Node<'_>, now: WallTime, config: &Config) -> bool {
 pub(super) fn prepare_reap(draft: &mut Draft<'_>, path: &str) -> Result<TxnBody, ErrorCode> {
     deletable(path)?;
     let node = draft.get(path).ok_or(ErrorCode::NO_NODE)?;
+    if draft.config.planted(Mutant::ReaperNoRecheck) {
+        draft.delete(path);
+        return Ok(TxnBody::DeleteContainer { path: String::from(path) });
+    }
     if node.num_children > 0 {
         return Err(ErrorCode::NOT_EMPTY);
     }
