@@ -34,6 +34,7 @@ pub struct Config {
     /// `zookeeper.commitLogCount`: committed transactions kept for DIFF; default 500.
     pub commit_log_count: usize,
     pub limits: Limits,
+    pub containers: Containers,
     /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
     pub extended_types: bool,
     /// Keys hash tables and spreads snapshot points: random in production, the seed in a simulation.
@@ -70,6 +71,28 @@ impl Default for Limits {
             conn_queue_max: 1000,
             conns_per_address_max: 60,
             outstanding_max: 1000,
+        }
+    }
+}
+
+/// How the leader removes containers that ran empty and TTL nodes whose time is up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Containers {
+    /// `znode.container.checkIntervalMs`: from one round to the next, default 60 s.
+    pub check_interval: Duration,
+    /// `znode.container.maxPerMinute`: removals, default 10,000.
+    pub per_minute_max: u32,
+    /// `znode.container.maxNeverUsedIntervalMs`: how long a container that never had a child stays; 0,
+    /// the default, for ever.
+    pub never_used_max: Duration,
+}
+
+impl Default for Containers {
+    fn default() -> Self {
+        Self {
+            check_interval: Duration::from_secs(60),
+            per_minute_max: 10_000,
+            never_used_max: Duration::ZERO,
         }
     }
 }
@@ -169,6 +192,7 @@ impl Config {
             snap_count: 100_000,
             commit_log_count: 500,
             limits: Limits::default(),
+            containers: Containers::default(),
             extended_types: false,
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),

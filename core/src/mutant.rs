@@ -95,6 +95,8 @@ mutants! {
     /// Replicas recompute the parent's cversion, from the children it has, instead of taking it from
     /// the transaction. (To add one to their own would be the same here: snapshots are exact.)
     CversionNotInTxn = "cversion_not_in_txn" => "T-EQ C-STAT C-SEQ";
+    /// A container or TTL node is removed as the leader saw it, whatever is in flight by then.
+    ReaperNoRecheck = "reaper_no_recheck" => "C-LINW T-EQ C-STAT";
     /// The commit finishes the session's first pending request, whatever its xid.
     CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-RYW";
     /// Reads overtake earlier writes of their own session.

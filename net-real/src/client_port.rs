@@ -113,14 +113,17 @@ impl Outgoing for ClientMessage {
             Self::Event { event, .. } => event.path.len(),
             Self::Reply { result: Err(_), .. } => 0,
             Self::Reply { result: Ok(response), .. } => match response {
-                Response::Empty | Response::Stat(_) => 0,
+                Response::Empty | Response::Stat(_) | Response::Count(_) => 0,
                 Response::Path(path) | Response::PathStat { path, .. } => path.len(),
                 Response::Data { data, .. } => data.as_ref().map_or(0, |data| data.len()),
                 Response::Acl { acl, .. } => {
                     acl.iter().map(|acl| 16 + acl.id.scheme.len() + acl.id.id.len()).sum()
                 }
-                Response::Children(names) | Response::Children2 { children: names, .. } => {
-                    names.iter().map(|name| 24 + name.len()).sum()
+                Response::Children(names)
+                | Response::Children2 { children: names, .. }
+                | Response::Ephemerals(names) => names_weight(names),
+                Response::Identities(ids) => {
+                    ids.iter().map(|id| 48 + id.scheme.len() + id.id.len()).sum()
                 }
                 Response::Multi(results) => results.iter().map(multi_weight).sum(),
             },
@@ -132,10 +135,16 @@ impl Outgoing for ClientMessage {
     }
 }
 
+fn names_weight(names: &[String]) -> usize {
+    names.iter().map(|name| 24 + name.len()).sum()
+}
+
 fn multi_weight(result: &MultiResult) -> usize {
     const EACH: usize = 88;
     match result {
         MultiResult::Create { path } | MultiResult::Create2 { path, .. } => EACH + path.len(),
+        MultiResult::Data { data, .. } => EACH + data.as_ref().map_or(0, |data| data.len()),
+        MultiResult::Children(names) => EACH + names_weight(names),
         MultiResult::Delete
         | MultiResult::SetData { .. }
         | MultiResult::Check

@@ -552,6 +552,7 @@ fn log_note(note: &Note) {
         }
         Note::Delivered { zxid } => trace!("delivered 0x{zxid:x}"),
         Note::SessionOpened(session) => debug!("session {session} opened"),
+        Note::ContainerRemoved(path) => info!("container or TTL node {path} is removed"),
         Note::SessionExpired(session) => info!("session {session} expired"),
         Note::SessionMoved(session) => info!("session {session} moved to another server"),
         Note::DigestMismatch { zxid, expected, found } => error!(

@@ -70,6 +70,7 @@ counters! {
     DialsFailed = "dials failed";
     SessionsOpened = "sessions opened";
     SessionsExpired = "sessions expired";
+    ContainersRemoved = "containers and TTL nodes removed";
     SessionsMoved = "sessions moved";
     SessionsResumed = "sessions resumed";
     ClientExpired = "clients told of expiry";
@@ -199,7 +200,11 @@ impl Counters {
             Observation::Completed { outcome, .. } => match outcome {
                 Outcome::Replied { result: Ok(response), .. } => {
                     self.add(Counter::CallsOk, 1);
-                    if let Response::Multi(results) = response {
+                    let reads =
+                        |r: &_| matches!(r, MultiResult::Data { .. } | MultiResult::Children(_));
+                    if let Response::Multi(results) = response
+                        && !results.iter().any(reads)
+                    {
                         let failed = results.iter().any(|r| matches!(r, MultiResult::Error(_)));
                         let which = if failed { Counter::MultisFailed } else { Counter::MultisOk };
                         self.add(which, 1);
@@ -245,6 +250,7 @@ impl Counters {
             Note::Sync { how: SyncKind::Snap, .. } => self.add(Counter::SyncSnap, 1),
             Note::SessionOpened(_) => self.add(Counter::SessionsOpened, 1),
             Note::SessionExpired(_) => self.add(Counter::SessionsExpired, 1),
+            Note::ContainerRemoved(_) => self.add(Counter::ContainersRemoved, 1),
             Note::SessionMoved(_) => self.add(Counter::SessionsMoved, 1),
             Note::Refused(_) => self.add(Counter::Refused, 1),
             // A digest that differs is T-EQ's to find.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use zebu_core::config::{Config, Ensemble};
+use zebu_core::config::{Config, Containers, Ensemble};
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
 
@@ -65,6 +65,12 @@ pub struct EnsembleSpec {
     pub commit_log_count: Drawn,
     #[serde(default = "prealloc_bytes")]
     pub prealloc_bytes: Drawn,
+    /// Between two rounds in which the leader removes containers and TTL nodes.
+    #[serde(default = "container_check_ms")]
+    pub container_check_ms: u64,
+    /// How long a container that never had a child stays; 0 for ever.
+    #[serde(default)]
+    pub container_never_used_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -231,6 +237,9 @@ fn commit_log_count() -> Drawn {
 fn prealloc_bytes() -> Drawn {
     Drawn::Range([0, 16384])
 }
+fn container_check_ms() -> u64 {
+    60_000
+}
 fn one() -> Drawn {
     Drawn::Exactly(1)
 }
@@ -355,6 +364,11 @@ impl Scenario {
             leader_connect_delay: tick / 10,
             snap_count: profile.snap_count,
             commit_log_count: profile.commit_log_count,
+            containers: Containers {
+                check_interval: Duration::from_millis(spec.container_check_ms),
+                never_used_max: Duration::from_millis(spec.container_never_used_ms),
+                ..Containers::default()
+            },
             extended_types: true,
             ..Config::new(id, ensemble)
         }

@@ -57,6 +57,11 @@ pub enum OpKind {
     MultiFailing,
     /// sync, and a read behind it.
     SyncGet,
+    /// Children of containers and TTL nodes, and changes of the latter.
+    InContainer,
+    GetEphemerals,
+    CountChildren,
+    MultiRead,
     /// Requests that are to be refused in their place: a check alone, an unknown opcode.
     Strange,
 }
@@ -255,7 +260,10 @@ impl Work {
                 let path = format!("{beside}t{}", draw.below(2));
                 let (data, flags) = (self.data(), create_flags::TTL);
                 let create = CreateRequest { path, data, acl: Acl::open(), flags };
-                Request::CreateTtl(CreateTtlRequest { create, ttl_ms: 1 << 30 })
+                Request::CreateTtl(CreateTtlRequest {
+                    create,
+                    ttl_ms: draw.between(1, 1500) as i64,
+                })
             }
             OpKind::Delete => match self.ours.pop_front() {
                 Some(path) if draw.one_in(2) => Request::Delete { path, version: -1 },
@@ -286,6 +294,31 @@ impl Work {
             OpKind::SyncGet => {
                 self.todo.push_back(Request::Sync { path: path.clone() });
                 Request::GetData { path, watch: draw.one_in(4) }
+            }
+            OpKind::InContainer => {
+                let kind = if draw.one_in(2) { 'k' } else { 't' };
+                let above = format!("{beside}{kind}{}", draw.below(2));
+                match draw.below(4) {
+                    0 => Request::SetData { path: above, data: self.data(), version: -1 },
+                    1 => Request::Delete { path: above + "/x", version: -1 },
+                    _ => create(above + "/x", self.data(), create_flags::EPHEMERAL),
+                }
+            }
+            OpKind::GetEphemerals => {
+                let prefix = if draw.one_in(3) { "/".into() } else { path };
+                Request::GetEphemerals { prefix }
+            }
+            OpKind::CountChildren => {
+                let path = if draw.one_in(8) { "/".into() } else { path };
+                Request::GetAllChildrenNumber { path }
+            }
+            OpKind::MultiRead => {
+                let base = base(draw.below(self.paths));
+                Request::MultiRead(vec![
+                    Request::GetData { path: path.clone(), watch: false },
+                    Request::GetChildren { path: base, watch: false },
+                    Request::GetChildren { path, watch: false },
+                ])
             }
             OpKind::Strange => match draw.below(3) {
                 0 => Request::Check { path, version: -1 },
@@ -555,10 +588,10 @@ mod tests {
         let all = "set cas create create2 create_sequential create_ephemeral \
             create_ephemeral_sequential create_container create_ttl delete delete_cas get get_watch \
             exists exists_watch children children_watch children2 get_acl set_acl multi \
-            multi_failing sync_get strange";
+            multi_failing sync_get in_container get_ephemerals count_children multi_read strange";
         let text: String = all.split_whitespace().map(|op| format!("{op} = 1\n")).collect();
         let ops: BTreeMap<OpKind, u32> = toml::from_str(&text).unwrap();
-        assert_eq!(ops.len(), 24);
+        assert_eq!(ops.len(), 28);
         let mut work = Work::new(WorkKind::Mix, &ops, 2, 3);
         let requests: Vec<String> = (0..2000)
             .filter_map(|n| work.next(0, &mut draw(n)))
@@ -578,6 +611,9 @@ mod tests {
             "GetChildren ",
             "GetChildren2",
             "Sync",
+            "GetEphemerals",
+            "GetAllChildrenNumber",
+            "MultiRead",
             "Check",
             "Multi",
             "Unknown",

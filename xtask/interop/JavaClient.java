@@ -31,6 +31,7 @@ public final class JavaClient {
     public static void main(String[] args) throws Exception {
         switch (args[0]) {
             case "operations" -> operations(args[1]);
+            case "extended" -> extended(args[1]);
             case "watches" -> watches(args[1]);
             case "reconnect" -> reconnect(args[1]);
             case "persistent-watches" -> persistentWatches(args[1]);
@@ -102,6 +103,66 @@ public final class JavaClient {
                 zk.delete("/j/" + child, -1);
             }
             zk.delete("/j", -1);
+        }
+    }
+
+    /** Containers, TTL nodes, and what 3.5 and later added to ask. */
+    private static void extended(String hosts) throws Exception {
+        try (ZooKeeper zk = open(hosts)) {
+            Stat stat = new Stat();
+            zk.create("/x", b(""), Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
+            equal("createContainer", zk.create("/x/c", b("c"), Ids.OPEN_ACL_UNSAFE, CreateMode.CONTAINER, stat), "/x/c");
+            equal("a container's owner", stat.getEphemeralOwner(), 0L);
+            equal("createTTL", zk.create("/x/t", b("t"), Ids.OPEN_ACL_UNSAFE,
+                    CreateMode.PERSISTENT_WITH_TTL, stat, 500), "/x/t");
+            equal("a TTL node's owner", stat.getEphemeralOwner(), 0L);
+            equal("createTTL, sequential", zk.create("/x/t-", b("t"), Ids.OPEN_ACL_UNSAFE,
+                    CreateMode.PERSISTENT_SEQUENTIAL_WITH_TTL, stat, (1L << 40) - 1), "/x/t-0000000002");
+            List<OpResult> made = zk.multi(Arrays.asList(
+                    Op.create("/x/c2", b(""), Ids.OPEN_ACL_UNSAFE, CreateMode.CONTAINER),
+                    Op.create("/x/t2", b(""), Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, 500)));
+            check("both in a multi", made.stream().allMatch(r -> ((OpResult.CreateResult) r).getStat() != null));
+            zk.create("/x/c/e", b(""), Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
+            zk.create("/x/e", b(""), Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
+            CountDownLatch synced = new CountDownLatch(1);
+            zk.sync("/x", (code, path, context) -> synced.countDown(), null);
+            check("sync", synced.await(10, TimeUnit.SECONDS));
+            equal("getEphemerals", zk.getEphemerals().size(), 2);
+            equal("getEphemerals of a prefix", zk.getEphemerals("/x/c"), List.of("/x/c/e"));
+            equal("getAllChildrenNumber", zk.getAllChildrenNumber("/x/c"), 1);
+            List<OpResult> read = zk.multi(Arrays.asList(
+                    Op.getData("/x/c"), Op.getChildren("/x/c"), Op.getData("/no")));
+            equal("multiRead's data", new String(((OpResult.GetDataResult) read.get(0)).getData()), "c");
+            equal("multiRead's children", ((OpResult.GetChildrenResult) read.get(1)).getChildren(), List.of("e"));
+            equal("multiRead's error", ((OpResult.ErrorResult) read.get(2)).getErr(),
+                    KeeperException.Code.NONODE.intValue());
+            zk.addAuthInfo("digest", b("me:secret"));
+            equal("whoAmI", zk.whoAmI().stream().map(i -> i.getAuthScheme() + " " + i.getUser()).sorted().toList(),
+                    List.of("digest me", "ip 127.0.0.1"));
+            zk.delete("/x/c/e", -1);
+            // One interval, and a little; ZooKeeper's is a minute.
+            for (int tries = 0; zk.exists("/x/c", false) != null || zk.exists("/x/t", false) != null; tries++) {
+                if (tries == 1000) {
+                    throw new AssertionError("nobody removes them: " + zk.getChildren("/x", false));
+                }
+                Thread.sleep(100);
+            }
+            check("the container that ran empty and the TTL node went", true);
+            zk.sync("/x", (code, path, context) -> { }, null);
+            List<String> left = new ArrayList<>(zk.getChildren("/x", false));
+            left.sort(null);
+            left.remove("t2");
+            equal("a container that had no child stays", left, List.of("c2", "e", "t-0000000002"));
+        }
+        try (ZooKeeper zk = open(hosts)) {
+            for (String child : zk.getChildren("/x", false)) {
+                try {
+                    zk.delete("/x/" + child, -1);
+                } catch (KeeperException.NoNodeException removedMeanwhile) {
+                    continue;
+                }
+            }
+            zk.delete("/x", -1);
         }
     }
 

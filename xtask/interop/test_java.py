@@ -58,6 +58,15 @@ def operations(context, ensemble):
     run(context, ensemble, "operations")
 
 
+@alone
+def containers_and_ttl(context):
+    """What 3.5 and later added; ZooKeeper reads the interval as a system property only."""
+    settings = {"extendedTypesEnabled": "true", "znode.container.checkIntervalMs": "1000"}
+    for size in (1, 3):
+        with context.ensemble(size, **settings) as ensemble:
+            run(context, ensemble, "extended")
+
+
 @shared(1, 3)
 def watches(context, ensemble):
     run(context, ensemble, "watches")

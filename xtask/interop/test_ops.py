@@ -1,5 +1,6 @@
 """Every basic operation through kazoo, with its results and its errors."""
 
+import struct
 import time
 
 from kazoo.exceptions import (AuthFailedError, BadArgumentsError, BadVersionError, NoAuthError,
@@ -7,7 +8,7 @@ from kazoo.exceptions import (AuthFailedError, BadArgumentsError, BadVersionErro
                               NotEmptyError, RolledBackError, RuntimeInconsistency)
 from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE, make_acl, make_digest_acl
 
-from clients import area, client
+from clients import Raw, area, client, string
 from harness import check, equal, raises, shared
 
 
@@ -238,3 +239,26 @@ def digest_acls(_, ensemble):
             equal("the owner on another server", other.get(f"{root}/a")[0], b"mine")
             other.delete(f"{root}/a")
         raises("a scheme that is none", AuthFailedError, owner.add_auth, "nonsense", "x")
+
+
+@shared(1, 3)
+def opcodes_for_nobody(_, ensemble):
+    """What is refused without a look at the tree, and how the connection fares."""
+    reconfig, check_alone, unknown = 16, 13, 10
+    port = ensemble.servers[-1].client_port
+    with Raw(port) as raw:
+        raw.connect()
+        body = string("") * 3 + struct.pack(">q", -1)
+        xid, zxid, error, rest = raw.request(7, reconfig, body)
+        equal("reconfig is off", (xid, error, rest), (7, -123, b""))
+        check("and took its place in the order", zxid > 0, zxid)
+        equal("the connection lives on", raw.request(-2, 11)[2], 0)
+        equal("a multiRead of writes", raw.request(8, 22, struct.pack(">ibi", 2, 0, -1) + string("/no")
+              + struct.pack(">iibi", -1, -1, 1, -1))[2], -5)
+        equal("and lives on", raw.request(-2, 11)[2], 0)
+    for what, opcode in [("check alone", check_alone), ("an unknown opcode", unknown)]:
+        with Raw(port) as raw:
+            raw.connect()
+            answer = raw.request(9, opcode, string("/") + struct.pack(">i", -1))
+            equal(f"{what} is unimplemented", answer, (9, -1, -6, b""))
+            equal("and the connection is closed", raw.receive(), None)

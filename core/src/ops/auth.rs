@@ -1,4 +1,4 @@
-//! auth: which id a client's credentials add to its connection. What ids allow is in [`super::acl`];
+//! auth: which id a client's credentials add to its connection; whoAmI: which it has. What ids allow is in [`super::acl`];
 //! whose connection has which is the server's.
 
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::string::String;
 use base64ct::{Base64, Encoding};
 use sha1::{Digest, Sha1};
 
-use crate::proto::{ErrorCode, Id};
+use crate::proto::{ErrorCode, Id, Response};
 
 /// The id that an auth packet proves, for a connection from `address` (an ip, as text). Behind a
 /// failure the connection is closed.
@@ -20,6 +20,19 @@ pub fn authenticate(scheme: &str, auth: &[u8], address: &str) -> Result<Id, Erro
         _ => return Err(ErrorCode::AUTH_FAILED),
     };
     Ok(Id { scheme: scheme.into(), id })
+}
+
+/// Who the connection is, without what only its passwords can make.
+// ZK: AuthUtil.getClientInfos, AuthenticationProvider.getUserName (3.9)
+pub(super) fn who_am_i(auth: &[Id]) -> Response {
+    let user = |id: &Id| match id.scheme.as_str() {
+        "digest" => id.id.split(':').next().unwrap_or_default().into(),
+        "ip" => id.id.clone(),
+        // No provider answers for it.
+        _ => String::new(),
+    };
+    let named = auth.iter().map(|id| Id { scheme: id.scheme.clone(), id: user(id) });
+    Response::Identities(named.collect())
 }
 
 /// The user and the hash of user and password together; without a colon all of it is the user.

@@ -79,6 +79,10 @@ impl<'a> Draft<'a> {
         self.effect
     }
 
+    pub(super) fn time(&self) -> WallTime {
+        self.time
+    }
+
     /// Whoever asks must have a session behind everything in flight.
     // ZK: LeaderSessionTracker.checkSession (3.9)
     // Departs: a server alone answers UnknownSession upstream; here it is an ensemble of one.

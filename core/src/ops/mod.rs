@@ -16,6 +16,7 @@ mod model;
 mod multi;
 mod pending;
 mod read;
+mod reconfig;
 mod session;
 mod set_data;
 mod sync;
@@ -24,6 +25,7 @@ mod tests;
 mod watches;
 
 pub use auth::authenticate;
+pub use delete::may_go;
 pub use pending::Pending;
 pub use watches::watch_of;
 
@@ -62,6 +64,7 @@ pub fn route(request: &Request) -> Route {
         | Request::SetData { .. }
         | Request::SetAcl { .. }
         | Request::Multi(_)
+        | Request::Reconfig(_)
         | Request::CloseSession
         | Request::CreateSession { .. } => Route::Write,
         Request::Sync { .. } => Route::Sync,
@@ -70,6 +73,10 @@ pub fn route(request: &Request) -> Route {
         | Request::GetAcl { .. }
         | Request::GetChildren { .. }
         | Request::GetChildren2 { .. }
+        | Request::MultiRead(_)
+        | Request::GetEphemerals { .. }
+        | Request::GetAllChildrenNumber { .. }
+        | Request::WhoAmI
         | Request::Ping
         | Request::SetWatches(_)
         | Request::Auth { .. } => Route::Read,
@@ -82,6 +89,12 @@ pub fn route(request: &Request) -> Route {
 /// Does this request become a transaction at the leader?
 pub fn is_write(request: &Request) -> bool {
     route(request) == Route::Write
+}
+
+/// Is this one that no client may send? It is told so, and its connection is closed.
+// ZK: Request.isValid, UnimplementedRequestProcessor (3.9)
+pub fn is_unimplemented(request: &Request) -> bool {
+    matches!(request, Request::Check { .. } | Request::Unknown(_))
 }
 
 /// Judges one request. `Ok` is what it does, already drawn into `draft`; `Err` is what is logged in
@@ -115,6 +128,7 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         }
         Request::SetAcl { path, acl, version } => acl::prepare_set(draft, path, acl, *version),
         Request::Check { path, version } => check::prepare(draft, path, *version),
+        Request::Reconfig(_) => Err(reconfig::refuse()),
         Request::CreateSession { timeout_ms } => Ok(session::prepare_create(draft, *timeout_ms)),
         Request::CloseSession => Ok(session::prepare_close(draft)),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
@@ -125,6 +139,10 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         | Request::GetChildren { .. }
         | Request::GetChildren2 { .. }
         | Request::Sync { .. }
+        | Request::MultiRead(_)
+        | Request::GetEphemerals { .. }
+        | Request::GetAllChildrenNumber { .. }
+        | Request::WhoAmI
         | Request::Ping
         | Request::Multi(_)
         | Request::SetWatches(_)
@@ -173,9 +191,14 @@ pub fn reply(
         | Request::GetChildren { .. }
         | Request::GetChildren2 { .. }
         | Request::Sync { .. }
+        | Request::MultiRead(_)
+        | Request::GetEphemerals { .. }
+        | Request::GetAllChildrenNumber { .. }
+        | Request::WhoAmI
         | Request::Ping
         | Request::Check { .. }
         | Request::Multi(_)
+        | Request::Reconfig(_)
         | Request::SetWatches(_)
         | Request::Auth { .. }
         | Request::Malformed(_)
@@ -188,13 +211,26 @@ const UNEXPECTED_TXN: ErrorCode = ErrorCode::MARSHALLING_ERROR;
 
 /// The answer to a read. Watches are the server's to register, see [`watch_of`].
 // ZK: FinalRequestProcessor.processRequest (3.9)
-pub fn read(database: &Database, auth: &[Id], request: &Request) -> Result<Response, ErrorCode> {
+pub fn read(
+    database: &Database,
+    caller: Caller<'_>,
+    request: &Request,
+) -> Result<Response, ErrorCode> {
+    let auth = caller.auth;
     match request {
         Request::Exists { path, .. } => read::exists(database, auth, path),
         Request::GetData { path, .. } => read::get_data(database, auth, path),
         Request::GetChildren { path, .. } => read::get_children(database, auth, path),
         Request::GetChildren2 { path, .. } => read::get_children2(database, auth, path),
         Request::GetAcl { path } => acl::get(database, auth, path),
+        Request::MultiRead(parts) => Ok(multi::read(database, caller, parts)),
+        Request::GetEphemerals { prefix } => {
+            Ok(read::get_ephemerals(database, caller.session, prefix))
+        }
+        Request::GetAllChildrenNumber { path } => {
+            read::get_all_children_number(database, auth, path)
+        }
+        Request::WhoAmI => Ok(auth::who_am_i(auth)),
         Request::Sync { path } => Ok(sync::answer(path)),
         Request::Ping | Request::SetWatches(_) | Request::Auth { .. } => Ok(Response::Empty),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
@@ -207,6 +243,7 @@ pub fn read(database: &Database, auth: &[Id], request: &Request) -> Result<Respo
         | Request::SetData { .. }
         | Request::SetAcl { .. }
         | Request::Multi(_)
+        | Request::Reconfig(_)
         | Request::CloseSession
         | Request::CreateSession { .. } => Err(ErrorCode::UNIMPLEMENTED),
     }

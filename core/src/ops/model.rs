@@ -114,6 +114,12 @@ impl Model {
                 Request::Create(c) | Request::Create2(c) if c.flags == 4 => {
                     Request::CreateContainer(c.clone())
                 }
+                Request::CreateTtl(ttl) if ttl.create.flags == 4 => {
+                    Request::CreateContainer(ttl.create.clone())
+                }
+                Request::CreateTtl(ttl) if ttl.create.flags < 4 => {
+                    Request::Create(ttl.create.clone())
+                }
                 other => other.clone(),
             };
             match (self.change(session, &upgraded), &upgraded) {

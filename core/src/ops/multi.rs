@@ -1,14 +1,15 @@
-//! multi: all of its parts or none, in one transaction.
+//! multi: all of its parts or none, in one transaction. multiRead: each of its parts for itself, at
+//! one moment.
 
 use alloc::vec::Vec;
 
 use super::create::created;
 use super::draft::Draft;
-use super::{UNEXPECTED_TXN, prepare_single};
+use super::{Caller, UNEXPECTED_TXN, prepare_single};
 use crate::proto::{
     CreateRequest, CreateTtlRequest, ErrorCode, MultiResult, Request, Response, create_flags,
 };
-use crate::tree::Applied;
+use crate::tree::{Applied, Database};
 use crate::txn::{Txn, TxnBody};
 
 /// Each part is judged over what the earlier ones drew into `draft`. After the first refusal nothing
@@ -32,23 +33,27 @@ pub(super) fn prepare(draft: &mut Draft<'_>, parts: &[Request]) -> Result<TxnBod
     Ok(TxnBody::Multi(bodies))
 }
 
-/// In a multi, and only there, the flags of a plain create can make it another opcode.
-// ZK: Op.Create.getOpcode (3.9)
+/// In a multi, and only there, flags say more than the opcode.
+// ZK: Op.create, Op.Create.getOpcode (3.9)
 fn prepare_part(draft: &mut Draft<'_>, part: &Request) -> Result<TxnBody, ErrorCode> {
     let by_flags = match part {
-        Request::Create(create) | Request::Create2(create) => by_flags(create),
+        Request::Create(create) | Request::Create2(create)
+            if create.flags == create_flags::CONTAINER =>
+        {
+            Some(Request::CreateContainer(create.clone()))
+        }
+        Request::CreateTtl(CreateTtlRequest { create, .. }) => without_ttl(create),
         _ => None,
     };
     prepare_single(draft, by_flags.as_ref().unwrap_or(part))
 }
 
-fn by_flags(create: &CreateRequest) -> Option<Request> {
+/// What a createTTL is whose flags are not those of a TTL node.
+fn without_ttl(create: &CreateRequest) -> Option<Request> {
     match create.flags {
+        create_flags::TTL | create_flags::TTL_SEQUENTIAL => None,
         create_flags::CONTAINER => Some(Request::CreateContainer(create.clone())),
-        create_flags::TTL | create_flags::TTL_SEQUENTIAL => {
-            Some(Request::CreateTtl(CreateTtlRequest { create: create.clone(), ttl_ms: -1 }))
-        }
-        _ => None,
+        _ => Some(Request::Create(create.clone())),
     }
 }
 
@@ -104,4 +109,25 @@ fn done(txn: &Txn, part: &TxnBody, applied: &Applied, index: usize) -> MultiResu
         | TxnBody::Reconfig { .. }
         | TxnBody::DeleteContainer { .. } => MultiResult::Error(UNEXPECTED_TXN),
     }
+}
+
+/// One answer for each part.
+// ZK: FinalRequestProcessor.processRequest (3.9): case multiRead
+pub(super) fn read(database: &Database, caller: Caller<'_>, parts: &[Request]) -> Response {
+    let results = parts.iter().map(|part| {
+        let read = match part {
+            Request::GetData { .. } | Request::GetChildren { .. } => {
+                super::read(database, caller, part)
+            }
+            // The codec lets nothing else in.
+            _ => Err(ErrorCode::MARSHALLING_ERROR),
+        };
+        match read {
+            Ok(Response::Data { data, stat }) => MultiResult::Data { data, stat },
+            Ok(Response::Children(children)) => MultiResult::Children(children),
+            Ok(_) => MultiResult::Error(ErrorCode::MARSHALLING_ERROR),
+            Err(code) => MultiResult::Error(code),
+        }
+    });
+    Response::Multi(results.collect())
 }

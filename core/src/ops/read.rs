@@ -1,9 +1,11 @@
-//! exists, getData, getChildren, getChildren2. Watches are not registered here.
+//! exists, getData, getChildren, getChildren2, getAllChildrenNumber, getEphemerals. Watches are not
+//! registered here.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::acl;
+use crate::ids::SessionId;
 use crate::proto::{ErrorCode, Id, Response, perms};
 use crate::tree::{Database, Node};
 
@@ -42,6 +44,26 @@ pub(super) fn get_children2(
 ) -> Result<Response, ErrorCode> {
     let stat = readable(database, auth, path)?.client_stat();
     Ok(Response::Children2 { children: children(database, path), stat })
+}
+
+/// All znodes below `path`.
+// ZK: DataTree.getAllChildrenNumber (3.9)
+pub(super) fn get_all_children_number(
+    database: &Database,
+    auth: &[Id],
+    path: &str,
+) -> Result<Response, ErrorCode> {
+    readable(database, auth, path)?;
+    Ok(Response::Count(database.tree.count_below(path) as i32))
+}
+
+/// The session's own, whoever may read them. The prefix is text: `/a` is one of `/ab`. Blank or `/`,
+/// it is one of all.
+// ZK: FinalRequestProcessor.processRequest (3.9): case getEphemerals
+pub(super) fn get_ephemerals(database: &Database, session: SessionId, prefix: &str) -> Response {
+    let all = matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
+    let paths = database.tree.ephemerals(session).filter(|path| all || path.starts_with(prefix));
+    Response::Ephemerals(paths.map(String::from).collect())
 }
 
 /// A missing node is told to everybody, a present one only to who may read it. The empty path is the

@@ -7,7 +7,7 @@ use alloc::{format, vec};
 
 use bytes::Bytes;
 
-use super::{Caller, Pending, is_write, read, reply};
+use super::{Caller, Pending, is_unimplemented, is_write, read, reply};
 use crate::config::{Config, Ensemble};
 use crate::ids::{ServerId, SessionId, Xid, Zxid};
 use crate::proto::create_flags::{
@@ -15,8 +15,8 @@ use crate::proto::create_flags::{
     TTL_SEQUENTIAL,
 };
 use crate::proto::{
-    Acl, CreateRequest, CreateTtlRequest, ErrorCode, Id, MultiResult, OpCode, Request, Response,
-    perms,
+    Acl, CreateRequest, CreateTtlRequest, ErrorCode, Id, MultiResult, OpCode, ReconfigRequest,
+    Request, Response, perms,
 };
 use crate::time::WallTime;
 use crate::tree::{Database, Owner};
@@ -24,6 +24,7 @@ use crate::txn::{Txn, TxnBody, TxnHeader};
 
 const ME: SessionId = SessionId(0x0100_0000_0000_0001);
 const OTHER: SessionId = SessionId(0xfe00_0000_0000_0001);
+const NOBODY: Caller<'_> = Caller { session: SessionId(0), auth: &[] };
 
 /// A leader's preparation, and the tree behind it.
 struct Leader {
@@ -473,36 +474,210 @@ fn what_is_no_write_is_refused_as_one() {
         assert!(!is_write(&request), "{request:?}");
         leader.refuses(&request, code);
         if request != Request::Ping {
-            assert_eq!(read(&leader.database, &[], &request), Err(code));
+            assert_eq!(read(&leader.database, NOBODY, &request), Err(code));
+            let unreadable = matches!(request, Request::Malformed(_));
+            assert_eq!(is_unimplemented(&request), !unreadable);
         }
     }
 }
 
+/// What the leader looked at may be another by the time its removal is judged.
 #[test]
-fn reaping_judges_anew_what_was_seen() {
+fn a_removal_is_judged_anew_at_its_place() {
+    use ErrorCode as E;
+    let container = |path: &str| Request::CreateContainer(create_request(path, PERSISTENT));
     let mut leader = Leader::new();
-    let container = Request::CreateContainer(create_request("/c", PERSISTENT));
-    leader.done(ME, container).unwrap();
-    leader.done(ME, create_ttl("/t", TTL, 5)).unwrap();
+    for path in ["/c", "/full", "/unused", "/again"] {
+        leader.done(ME, container(path)).unwrap();
+    }
+    for path in ["/c/x", "/full/x", "/again/x"] {
+        leader.done(ME, create(path, PERSISTENT)).unwrap();
+        leader.done(ME, delete(path, -1)).unwrap();
+    }
+    for path in ["/old", "/changed", "/parent"] {
+        leader.done(ME, create_ttl(path, TTL, 100)).unwrap();
+    }
     leader.done(ME, create("/p", PERSISTENT)).unwrap();
     leader.done(ME, create("/e", EPHEMERAL)).unwrap();
-    leader.prepare(ME, &create("/c/x", PERSISTENT));
-    let mut reap = |path: &str| {
+    // In flight when the removals come: a child, a change, a new life.
+    leader.zxid = Zxid(leader.zxid.0 + 200);
+    leader.prepare(ME, &create("/full/x", PERSISTENT));
+    leader.prepare(ME, &create("/parent/x", PERSISTENT));
+    leader.prepare(ME, &set("/changed", -1));
+    leader.prepare(ME, &delete("/again", -1));
+    leader.prepare(ME, &container("/again"));
+    let mut remove = |path: &str| {
         leader.zxid = leader.zxid.next().unwrap();
-        let (zxid, time) = (leader.zxid, WallTime(0));
-        leader.pending.prepare_reap(&leader.database, &leader.config, path, zxid, time).0
+        let (zxid, time) = (leader.zxid, WallTime(1000 + leader.zxid.0 as i64));
+        let (body, digest) =
+            leader.pending.prepare_reap(&leader.database, &leader.config, path, zxid, time);
+        let header = TxnHeader { session: SessionId(0), cxid: Xid(0), zxid, time };
+        leader.in_flight.push(Txn { header, body: body.clone(), digest: Some(digest) });
+        body
     };
     for (path, code) in [
-        ("/c", ErrorCode::NOT_EMPTY),
-        ("/p", ErrorCode::BAD_VERSION),
-        ("/e", ErrorCode::BAD_VERSION),
-        ("/nope", ErrorCode::NO_NODE),
-        ("/zookeeper", ErrorCode::BAD_ARGUMENTS),
+        ("/full", Some(E::NOT_EMPTY)),
+        ("/parent", Some(E::NOT_EMPTY)),
+        ("/changed", Some(E::BAD_VERSION)),
+        ("/again", Some(E::BAD_VERSION)),
+        ("/unused", Some(E::BAD_VERSION)),
+        ("/p", Some(E::BAD_VERSION)),
+        ("/e", Some(E::BAD_VERSION)),
+        ("/nope", Some(E::NO_NODE)),
+        ("/zookeeper", Some(E::BAD_ARGUMENTS)),
+        ("/c", None),
+        ("/c", Some(E::NO_NODE)),
+        ("/old", None),
     ] {
-        assert_eq!(reap(path), TxnBody::Error(code), "{path}");
+        let expected = match code {
+            Some(code) => TxnBody::Error(code),
+            None => TxnBody::DeleteContainer { path: path.into() },
+        };
+        assert_eq!(remove(path), expected, "{path}");
     }
-    assert_eq!(reap("/t"), TxnBody::DeleteContainer { path: "/t".into() });
-    assert_eq!(reap("/t"), TxnBody::Error(ErrorCode::NO_NODE));
+    // Digests and parents agree with what applying makes of it.
+    leader.done(ME, set("/", -1)).unwrap();
+    assert!(leader.database.tree.get("/c").is_none());
+    let root = leader.database.tree.get("/").unwrap().client_stat();
+    assert_eq!((root.pzxid.0, root.num_children), (leader.zxid.0 - 1, 8));
+}
+
+// ZK: Op.create (3.9): in a multi the flags are asked first.
+#[test]
+fn in_a_multi_flags_say_more_than_the_opcode() {
+    let mut leader = Leader::new();
+    let parts = vec![
+        create("/container", CONTAINER),
+        create2("/container2", CONTAINER),
+        create_ttl("/ttl", TTL, 5),
+        create_ttl("/container3", CONTAINER, 5),
+        create_ttl("/plain", PERSISTENT, 5),
+        create_ttl("/ephemeral", EPHEMERAL, -1),
+        Request::CreateContainer(create_request("/container4", PERSISTENT)),
+    ];
+    let Ok(Response::Multi(results)) = leader.done(ME, Request::Multi(parts)) else {
+        panic!("refused");
+    };
+    let with_stat: Vec<_> =
+        results.iter().map(|result| matches!(result, MultiResult::Create2 { .. })).collect();
+    assert_eq!(with_stat, [true, true, true, true, false, false, true]);
+    for (path, owner) in [
+        ("/container", Owner::Container),
+        ("/container2", Owner::Container),
+        ("/ttl", Owner::Ttl { ms: 5 }),
+        ("/container3", Owner::Container),
+        ("/plain", Owner::Nobody),
+        ("/ephemeral", Owner::Session(ME)),
+        ("/container4", Owner::Container),
+    ] {
+        let node = leader.database.tree.get(path).unwrap();
+        assert_eq!(node.owner(), owner, "{path}");
+        let shown = if path == "/ephemeral" { ME.0 as i64 } else { 0 };
+        assert_eq!(node.client_stat().ephemeral_owner, shown, "{path}");
+    }
+    let refused = |code: ErrorCode| TxnBody::Multi(vec![TxnBody::Error(code)]);
+    for (part, code) in [
+        (create_ttl("/x", 7, 5), ErrorCode::BAD_ARGUMENTS),
+        (create_ttl("/x", TTL, 0), ErrorCode::BAD_ARGUMENTS),
+        (create_ttl("/x", TTL, 1 << 40), ErrorCode::BAD_ARGUMENTS),
+    ] {
+        assert_eq!(leader.prepare(ME, &Request::Multi(vec![part])), refused(code));
+    }
+    leader.config.extended_types = false;
+    let ttl = Request::Multi(vec![create_ttl("/x", TTL, 5)]);
+    assert_eq!(leader.prepare(ME, &ttl), refused(ErrorCode::UNIMPLEMENTED));
+}
+
+#[test]
+fn reconfiguration_is_off() {
+    let mut leader = Leader::new();
+    let reconfig = Request::Reconfig(ReconfigRequest {
+        joining_servers: None,
+        leaving_servers: Some("1".into()),
+        new_members: None,
+        config_version: -1,
+    });
+    assert!(is_write(&reconfig));
+    leader.refuses(&reconfig, ErrorCode::RECONFIG_DISABLED);
+    // Upstream looks at the switch before it looks at the session.
+    leader.done(ME, Request::CloseSession).unwrap();
+    leader.refuses(&reconfig, ErrorCode::RECONFIG_DISABLED);
+}
+
+#[test]
+fn a_multi_read_answers_each_part() {
+    let leader = furnished();
+    let get = |path: &str| Request::GetData { path: path.into(), watch: false };
+    let children = |path: &str| Request::GetChildren { path: path.into(), watch: false };
+    let answer = |parts| read(&leader.database, NOBODY, &Request::MultiRead(parts));
+    assert_eq!(answer(vec![]), Ok(Response::Multi(vec![])));
+    let stat = leader.database.tree.get("/open").unwrap().client_stat();
+    assert_eq!(
+        answer(vec![get("/nope"), get("/open"), children("/closed"), children("/open")]),
+        Ok(Response::Multi(vec![
+            MultiResult::Error(ErrorCode::NO_NODE),
+            MultiResult::Data { data: None, stat },
+            MultiResult::Error(ErrorCode::NO_AUTH),
+            MultiResult::Children(vec!["child".into()]),
+        ]))
+    );
+}
+
+#[test]
+fn ephemerals_are_those_of_the_session_by_the_text_of_their_paths() {
+    let mut leader = Leader::new();
+    leader.done(ME, create("/a", PERSISTENT)).unwrap();
+    for path in ["/a/x", "/ab", "/b"] {
+        leader.done(ME, create(path, EPHEMERAL)).unwrap();
+    }
+    leader.done(OTHER, create("/c", EPHEMERAL)).unwrap();
+    // What is in flight is not there yet.
+    leader.prepare(ME, &create("/later", EPHEMERAL));
+    for (session, prefix, expected) in [
+        (ME, "", &["/a/x", "/ab", "/b"][..]),
+        (ME, " \t/ ", &["/a/x", "/ab", "/b"]),
+        (ME, "/a", &["/a/x", "/ab"]),
+        (ME, "/a/", &["/a/x"]),
+        (ME, " /a", &[]),
+        (OTHER, "/", &["/c"]),
+        (SessionId(7), "/", &[]),
+    ] {
+        let caller = Caller { session, auth: &[] };
+        let request = Request::GetEphemerals { prefix: prefix.into() };
+        let expected = expected.iter().map(|path| String::from(*path)).collect();
+        let answer = read(&leader.database, caller, &request);
+        assert_eq!(answer, Ok(Response::Ephemerals(expected)), "{prefix:?}");
+    }
+}
+
+#[test]
+fn all_children_are_counted_at_any_depth() {
+    let mut leader = furnished();
+    leader.done(ME, create("/open/child/x", PERSISTENT)).unwrap();
+    for (path, count) in [
+        ("/zookeeper", Ok(2)),
+        ("/open", Ok(2)),
+        ("/open/child/x", Ok(0)),
+        ("/open/", Err(ErrorCode::NO_NODE)),
+        ("/nope", Err(ErrorCode::NO_NODE)),
+        ("/closed", Err(ErrorCode::NO_AUTH)),
+        // The three that are always there, and six more.
+        ("/", Ok(9)),
+    ] {
+        let request = Request::GetAllChildrenNumber { path: path.into() };
+        let answer = read(&leader.database, NOBODY, &request);
+        assert_eq!(answer, count.map(Response::Count), "{path}");
+    }
+}
+
+#[test]
+fn who_am_i_tells_no_hashes() {
+    let id = |scheme: &str, id: &str| Id { scheme: scheme.into(), id: id.into() };
+    let auth = [id("ip", "::1"), id("digest", "user:hash"), id("super", "secret")];
+    let caller = Caller { session: ME, auth: &auth };
+    let shown = vec![id("ip", "::1"), id("digest", "user"), id("super", "")];
+    let answer = read(&Database::new(), caller, &Request::WhoAmI);
+    assert_eq!(answer, Ok(Response::Identities(shown)));
 }
 
 #[test]
@@ -510,7 +685,7 @@ fn reads_answer_from_the_tree() {
     let mut leader = furnished();
     leader.done(ME, set("/open/child", -1)).unwrap();
     let stat = |path: &str| leader.database.tree.get(path).unwrap().client_stat();
-    let get = |request: Request| read(&leader.database, &[], &request);
+    let get = |request: Request| read(&leader.database, NOBODY, &request);
     let (open, child) = (String::from("/open"), String::from("/open/child"));
     let data = Some(Bytes::from_static(b"x"));
     assert_eq!(

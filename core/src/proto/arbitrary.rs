@@ -58,15 +58,23 @@ fn create(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = CreateRequ
 /// Requests that may be parts of a multi.
 fn part() -> impl Strategy<Value = Request> {
     prop_oneof![
-        create(0..7).prop_map(Request::Create),
-        create(0..7).prop_map(Request::Create2),
-        create(0..7).prop_map(Request::CreateContainer),
+        create(0..5).prop_map(Request::Create),
+        create(0..5).prop_map(Request::Create2),
+        create(0..5).prop_map(Request::CreateContainer),
         (create(0..7), any::<i64>())
             .prop_map(|(create, ttl_ms)| Request::CreateTtl(CreateTtlRequest { create, ttl_ms })),
         (text(), any::<i32>()).prop_map(|(path, version)| Request::Delete { path, version }),
         (text(), prop::option::of(bytes()), any::<i32>())
             .prop_map(|(path, data, version)| Request::SetData { path, data, version }),
         (text(), any::<i32>()).prop_map(|(path, version)| Request::Check { path, version }),
+    ]
+}
+
+/// Requests that may be parts of a multiRead.
+fn read_part() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        text().prop_map(|path| Request::GetData { path, watch: false }),
+        text().prop_map(|path| Request::GetChildren { path, watch: false }),
     ]
 }
 
@@ -97,6 +105,20 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         1 => text().prop_map(|path| Request::Sync { path }),
         1 => Just(Request::Ping),
         2 => prop::collection::vec(part(), 0..4).prop_map(Request::Multi),
+        1 => prop::collection::vec(read_part(), 0..4).prop_map(Request::MultiRead),
+        1 => (prop::array::uniform3(prop::option::of(text())), any::<i64>()).prop_map(
+            |([joining_servers, leaving_servers, new_members], config_version)| {
+                Request::Reconfig(ReconfigRequest {
+                    joining_servers,
+                    leaving_servers,
+                    new_members,
+                    config_version,
+                })
+            }
+        ),
+        1 => text().prop_map(|prefix| Request::GetEphemerals { prefix }),
+        1 => text().prop_map(|path| Request::GetAllChildrenNumber { path }),
+        1 => Just(Request::WhoAmI),
         1 => set_watches.prop_map(Request::SetWatches),
         1 => (text(), bytes()).prop_map(|(scheme, auth)| Request::Auth { scheme, auth }),
         1 => Just(Request::CloseSession),
@@ -112,6 +134,9 @@ pub(crate) fn response() -> impl Strategy<Value = (OpCode, Response)> {
         Just(MultiResult::Delete),
         stat().prop_map(|stat| MultiResult::SetData { stat }),
         Just(MultiResult::Check),
+        (prop::option::of(bytes()), stat())
+            .prop_map(|(data, stat)| MultiResult::Data { data, stat }),
+        texts().prop_map(MultiResult::Children),
         any::<i32>().prop_map(|code| MultiResult::Error(ErrorCode(code))),
     ];
     prop_oneof![
@@ -129,6 +154,10 @@ pub(crate) fn response() -> impl Strategy<Value = (OpCode, Response)> {
         }),
         prop::collection::vec(result, 0..4)
             .prop_map(|results| (OpCode::Multi, Response::Multi(results))),
+        texts().prop_map(|paths| (OpCode::GetEphemerals, Response::Ephemerals(paths))),
+        any::<i32>().prop_map(|count| (OpCode::GetAllChildrenNumber, Response::Count(count))),
+        prop::collection::vec(id(), 0..3)
+            .prop_map(|ids| (OpCode::WhoAmI, Response::Identities(ids))),
     ]
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{SessionId, Xid, Zxid};
 
-use super::{Acl, ErrorCode, OpCode, Stat};
+use super::{Acl, ErrorCode, Id, OpCode, Stat};
 
 mod connect;
 mod four_letter;
@@ -81,6 +81,16 @@ pub struct SetWatches {
     pub persistent_recursive: Vec<String>,
 }
 
+/// Asks for other members of the ensemble: some to come and some to go, or all of them anew.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ReconfigRequest {
+    pub joining_servers: Option<String>,
+    pub leaving_servers: Option<String>,
+    pub new_members: Option<String>,
+    /// The version that is to be replaced; -1 for any.
+    pub config_version: i64,
+}
+
 /// A request of a client after its handshake, by opcode. What is not carried out yet, and what
 /// cannot be read, is here too: it must be answered in its place.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -126,13 +136,25 @@ pub enum Request {
         path: String,
     },
     Ping,
-    /// Only ever a part of `Multi`; alone it is answered Unimplemented.
+    /// Only ever a part of `Multi`; alone it is answered Unimplemented, and the connection is closed.
     Check {
         path: String,
         version: i32,
     },
     /// Parts are Create, Create2, CreateContainer, CreateTtl, Delete, SetData or Check.
     Multi(Vec<Self>),
+    Reconfig(ReconfigRequest),
+    /// Parts are GetData or GetChildren, without watches.
+    MultiRead(Vec<Self>),
+    /// Of the asking session, below what the text begins with; null is read as empty, which is all.
+    GetEphemerals {
+        prefix: String,
+    },
+    /// All znodes below a path, at any depth.
+    GetAllChildrenNumber {
+        path: String,
+    },
+    WhoAmI,
     SetWatches(SetWatches),
     Auth {
         scheme: String,
@@ -145,7 +167,8 @@ pub enum Request {
     },
     /// A known opcode whose body cannot be read: MarshallingError.
     Malformed(OpCode),
-    /// An opcode that this server does not carry out: Unimplemented, and the connection lives on.
+    /// An opcode that this server does not carry out for a client: Unimplemented, and the connection
+    /// is closed.
     Unknown(i32),
 }
 
@@ -176,10 +199,17 @@ pub enum Response {
         children: Vec<String>,
         stat: Stat,
     },
+    /// multi, multiRead.
     Multi(Vec<MultiResult>),
+    /// getEphemerals: whole paths.
+    Ephemerals(Vec<String>),
+    /// getAllChildrenNumber.
+    Count(i32),
+    /// whoAmI: schemes, and names without secrets (upstream: `ClientInfo`).
+    Identities(Vec<Id>),
 }
 
-/// One operation's result inside a multi's reply.
+/// One operation's result inside the reply to a multi or a multiRead.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MultiResult {
     Create {
@@ -195,6 +225,12 @@ pub enum MultiResult {
         stat: Stat,
     },
     Check,
+    /// Of a multiRead, as the next one.
+    Data {
+        data: Option<Bytes>,
+        stat: Stat,
+    },
+    Children(Vec<String>),
     Error(ErrorCode),
 }
 

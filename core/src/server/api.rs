@@ -229,6 +229,8 @@ pub enum Note {
     },
     SessionOpened(SessionId),
     SessionExpired(SessionId),
+    /// The leader proposed to remove a container that ran empty or a TTL node whose time is up.
+    ContainerRemoved(String),
     SessionMoved(SessionId),
     DigestMismatch {
         zxid: Zxid,

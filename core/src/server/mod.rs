@@ -51,6 +51,7 @@ pub struct Server {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one in a server, and the largest is the usual one")]
 enum Role {
     /// Between terms: everything logged must be durable before a vote may mention it.
     Settling {
@@ -371,6 +372,8 @@ impl Server {
                 leading.on_wake(&mut self.cx).map_err(|why| format!("{why}"))?;
                 if let Some((broadcast, learners)) = leading.broadcasting() {
                     broadcast.expire(learners, &mut self.cx).map_err(|why| format!("{why}"))?;
+                    let removed = broadcast.remove_containers(learners, &mut self.cx);
+                    removed.map_err(|why| format!("{why}"))?;
                 }
             }
         }

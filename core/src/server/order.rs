@@ -8,6 +8,7 @@
 // ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -447,8 +448,18 @@ impl Order {
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
-            request => ops::read(&cx.database, &c.auth, request),
+            request => {
+                let session = c.session().unwrap_or_default();
+                ops::read(&cx.database, ops::Caller { session, auth: &c.auth }, request)
+            }
         };
+        if ops::is_unimplemented(&waiting.request) {
+            let (xid, zxid) = (waiting.xid, -1);
+            self.stats.answered(cx.now.mono.since(waiting.arrived));
+            self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
+            let why = format!("opcode {}", waiting.request.opcode());
+            return self.close(conn, CloseReason::Misbehaved(why), cx);
+        }
         if let Some((kind, path)) = ops::watch_of(&waiting.request, &result) {
             self.watches.register(conn, kind, path.into());
         }

@@ -102,6 +102,21 @@ impl Tree {
         Some(node.children.iter().map(|(name, _)| &**name))
     }
 
+    /// The znodes below `path`, at any depth; 0 if it is not there.
+    pub fn count_below(&self, path: &str) -> usize {
+        let Some(top) = self.find(path) else { return 0 };
+        if top == self.root {
+            return self.nodes.len() - 1;
+        }
+        let mut below = 0;
+        let mut todo = Vec::from([top]);
+        while let Some(node) = todo.pop().and_then(|id| self.node(id)) {
+            below += node.children.len();
+            todo.extend(node.children.iter().map(|(_, id)| *id));
+        }
+        below
+    }
+
     /// The paths of a session's ephemerals, in order.
     pub fn ephemerals(&self, session: SessionId) -> impl Iterator<Item = &str> {
         self.ephemerals.get(&session).into_iter().flat_map(Names::iter).map(|(path, ())| &**path)
@@ -118,6 +133,11 @@ impl Tree {
     /// The paths of containers and TTL nodes, in order: those that may go by themselves.
     pub fn containers_and_ttl(&self) -> impl Iterator<Item = &str> {
         self.containers_and_ttl.iter().map(|(path, ())| &**path)
+    }
+
+    /// The first of them, or the first one behind `path`, which need not be there any more.
+    pub fn container_or_ttl_after(&self, path: Option<&str>) -> Option<&str> {
+        self.containers_and_ttl.first_after(path).map(|(path, ())| &**path)
     }
 
     /// The distinct access control lists, in order: a snapshot has them before the znodes.

@@ -18,6 +18,7 @@ use crate::time::{Duration, Instant};
 use crate::txn::codec;
 use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
 
+use super::containers::Containers;
 use super::leader::StepDown;
 use super::learner_link::{LearnerLink, LearnerState};
 use super::quorum::is_quorum;
@@ -67,6 +68,7 @@ pub(crate) struct Broadcast {
     /// have answered this ping round and none has heard from them.
     doubtful: BTreeMap<SessionId, u64>,
     questions: VecDeque<Unproven>,
+    containers: Containers,
     /// The newest ping round, and when it was sent.
     round: u64,
     round_at: Instant,
@@ -88,6 +90,7 @@ impl Broadcast {
             expiry,
             doubtful: BTreeMap::new(),
             questions: VecDeque::new(),
+            containers: Containers::enter(&cx.config, cx.now),
             round: 0,
             round_at: Instant(0),
             next_ping: cx.now.mono,
@@ -114,7 +117,17 @@ impl Broadcast {
         let (body, digest) = self.prepare(origin, request, zxid, cx);
         let time = cx.now.wall;
         let header = TxnHeader { session: request.session, cxid: request.cxid, zxid, time };
-        let entry = codec::encode(Txn { header, body, digest: Some(digest) });
+        Ok(self.propose_txn(Txn { header, body, digest: Some(digest) }, learners, cx))
+    }
+
+    fn propose_txn(
+        &mut self,
+        txn: Txn,
+        learners: &mut BTreeMap<LinkId, LearnerLink>,
+        cx: &mut Cx,
+    ) -> usize {
+        let zxid = txn.header.zxid;
+        let entry = codec::encode(txn);
         self.proposed = zxid;
         for (&link, learner) in learners {
             if learner.is_forwarded_to() {
@@ -124,7 +137,7 @@ impl Broadcast {
         }
         let size = entry.payload.len();
         cx.append(entry);
-        Ok(size)
+        size
     }
 
     fn prepare(
@@ -308,10 +321,33 @@ impl Broadcast {
         Ok(())
     }
 
+    // ---- containers and TTL nodes ----
+
+    /// Removes what may go by now.
+    // Departs: upstream proposes a refused removal as an error; nobody waits for its answer.
+    pub(crate) fn remove_containers(
+        &mut self,
+        learners: &mut BTreeMap<LinkId, LearnerLink>,
+        cx: &mut Cx,
+    ) -> Result<(), StepDown> {
+        let (config, tree) = (&cx.config, &cx.database.tree);
+        let Some(path) = self.containers.next(tree, config, cx.now) else { return Ok(()) };
+        let zxid = self.proposed.next().ok_or(StepDown::ZxidRollover)?;
+        let (session, cxid, time) = (SessionId(0), Xid(0), cx.now.wall);
+        let (body, digest) = self.pending.prepare_reap(&cx.database, config, &path, zxid, time);
+        if !matches!(body, TxnBody::Error(_)) {
+            let header = TxnHeader { session, cxid, zxid, time };
+            self.propose_txn(Txn { header, body, digest: Some(digest) }, learners, cx);
+            cx.note(Note::ContainerRemoved(path));
+        }
+        Ok(())
+    }
+
     // ---- time ----
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.expiry.deadline().map_or(self.next_ping, |at| at.min(self.next_ping))
+        let regular = self.next_ping.min(self.containers.deadline());
+        self.expiry.deadline().map_or(regular, |at| at.min(regular))
     }
     pub(crate) fn ping_due(&self, now: Instant) -> bool {
         self.next_ping <= now

@@ -8,11 +8,12 @@
 //! | 3 broadcast | [`broadcast`] | PROPOSAL, COMMIT | ACK |
 //!
 //! [`leader`] and [`follower`] carry a server through a term and call the steps; [`learner_link`] is
-//! what a leader knows of one learner; [`history`] is the log with its four marks; [`quorum`] answers
+//! what a leader knows of one learner; [`containers`] when it removes what goes by itself; [`history`] is the log with its four marks; [`quorum`] answers
 //! who is enough. Nothing in here knows what a transaction means.
 
 pub(crate) mod broadcast;
 pub mod catch_up;
+pub(crate) mod containers;
 pub mod discovery;
 pub mod election;
 pub mod follower;

@@ -43,7 +43,10 @@ pub(super) fn response(response: &Response, show: Show) -> anyhow::Result<()> {
         | Response::PathStat { .. }
         | Response::Acl { .. }
         | Response::Children(_)
-        | Response::Multi(_) => {}
+        | Response::Multi(_)
+        | Response::Ephemerals(_)
+        | Response::Count(_)
+        | Response::Identities(_) => {}
     }
     if let (Some(stat), true) = (stat_of, show.stat) {
         out.write_all(stat_text(stat).as_bytes())?;

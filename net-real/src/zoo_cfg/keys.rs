@@ -47,6 +47,10 @@ const KEYS: &[(&str, Effect)] = {
         ("snapCount", Used),
         ("syncLimit", Used),
         ("tickTime", Used),
+        // Departs: upstream takes these three as system properties only.
+        ("znode.container.checkIntervalMs", Used),
+        ("znode.container.maxNeverUsedIntervalMs", Used),
+        ("znode.container.maxPerMinute", Used),
         // A server alone is an ensemble of one here: there is no other mode to enable.
         ("standaloneEnabled", Ignored),
         // Refused rather than ignored: each asks that somebody be kept out, or that something be
@@ -216,6 +220,13 @@ const FAMILIES: &[(&str, Effect)] = &[
     ("group.", Effect::Refused),
     ("weight.", Effect::Refused),
 ];
+
+/// Keys that may also stand as the full name of the system property, `zookeeper.` in front: people
+/// copy these from a command line.
+pub(super) fn without_prefix(key: &str) -> Option<&str> {
+    let short = key.strip_prefix("zookeeper.")?;
+    (short == "extendedTypesEnabled" || short.starts_with("znode.container.")).then_some(short)
+}
 
 pub(super) fn effect(key: &str) -> Option<Effect> {
     KEYS.iter()

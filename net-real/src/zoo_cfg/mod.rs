@@ -145,6 +145,7 @@ impl Reader {
                 continue;
             };
             let (key, value) = (key.trim(), value.trim());
+            let key = keys::without_prefix(key).unwrap_or(key);
             if key.is_empty() {
                 self.error(file, line, "expected a key before '='");
                 continue;
@@ -325,6 +326,7 @@ impl Reader {
         let mut config = Config::new(my_id, ensemble);
         self.timing(keys, &mut config);
         self.limits(keys, &mut config);
+        self.containers(keys, &mut config);
 
         let mut settings = ServerSettings::new(config);
         settings.client = self.client_address(path, keys, &settings.config, my_id);
@@ -424,8 +426,22 @@ impl Reader {
         if let Some(txns) = self.number(keys, "commitLogCount", 1) {
             config.commit_log_count = txns as usize;
         }
+    }
+
+    // ZK: ContainerManager, EphemeralType (3.9)
+    fn containers(&mut self, keys: &Properties, config: &mut Config) {
         if let Some(extended) = self.flag(keys, "extendedTypesEnabled") {
             config.extended_types = extended;
+        }
+        let containers = &mut config.containers;
+        if let Some(interval) = self.millis(keys, "znode.container.checkIntervalMs", 1) {
+            containers.check_interval = interval;
+        }
+        if let Some(most) = self.number(keys, "znode.container.maxPerMinute", 1) {
+            containers.per_minute_max = most;
+        }
+        if let Some(longest) = self.millis(keys, "znode.container.maxNeverUsedIntervalMs", 0) {
+            containers.never_used_max = longest;
         }
     }
 

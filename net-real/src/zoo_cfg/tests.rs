@@ -1,6 +1,7 @@
 //! Tables of good and bad files.
 
 use super::*;
+use zebu_core::config::Containers;
 
 const PATH: &str = "/etc/zoo.cfg";
 
@@ -88,6 +89,9 @@ fastleader.minNotificationInterval=20
 fastleader.maxNotificationInterval=600
 leaderConnectDelayDuringRetryMs=10
 extendedTypesEnabled=true
+znode.container.checkIntervalMs=7000
+znode.container.maxPerMinute=60
+zookeeper.znode.container.maxNeverUsedIntervalMs=300000
 ";
     let cfg = good(text, &[]);
     let (settings, config) = (&cfg.settings, &cfg.settings.config);
@@ -104,6 +108,9 @@ extendedTypesEnabled=true
     assert_eq!(settings.storage.record_max, config.limits.record_max);
     assert_eq!(settings.storage.commit_log_count, 7);
     assert_eq!(config.limits.outstanding_max, 9);
+    let containers =
+        Containers { check_interval: ms(7000), per_minute_max: 60, never_used_max: ms(300_000) };
+    assert_eq!((&config.containers, config.extended_types), (&containers, true));
     assert!(settings.four_letter_words.allows("mntr"));
     assert!(!settings.four_letter_words.allows("srvr"));
     assert_eq!(settings.bind_retry, BindRetry::Forever);
@@ -202,6 +209,9 @@ fn errors_name_file_line_and_what_was_expected() {
         ),
         (three("electionAlg=1"), "/etc/zoo.cfg:10: electionAlg: only 3 is supported"),
         (three("extendedTypesEnabled=maybe"), "expected true or false, found \"maybe\""),
+        (three("zookeeper.extendedTypesEnabled=maybe"), "expected true or false, found \"maybe\""),
+        (three("znode.container.maxPerMinute=0"), "expected a whole number from 1 to"),
+        (three("znode.container.check=1"), "/etc/zoo.cfg:10: unknown key znode.container.check"),
         (three("dynamicConfigFile=/no"), "/etc/zoo.cfg:7: server.1 must stand in the file"),
         (
             "dataDir=/e\nserver.1=a:1:2\nserver.2=b:1:2\n".into(),

@@ -55,7 +55,7 @@ impl LinearizableWrites {
         let (header, body) = (&txn.header, &txn.body);
         let zxid = header.zxid.0;
         digest_fits(facts, committed)?;
-        let Some(key) = committed.write else { return own_transaction(facts, committed) };
+        let Some(key) = committed.write else { return own_transaction(committed) };
         let write = &facts.writes[&key];
         ensure(!committed.repeated, "C-LINW", || {
             format!(
@@ -118,16 +118,12 @@ fn digest_fits(facts: &Facts, committed: &Committed) -> Result<(), Violation> {
 }
 
 /// A transaction without a client's request: servers open and close sessions, and reap containers.
-fn own_transaction(facts: &Facts, committed: &Committed) -> Result<(), Violation> {
+fn own_transaction(committed: &Committed) -> Result<(), Violation> {
     let txn = &committed.proposed.txn;
     let zxid = txn.header.zxid.0;
     let legal = match &txn.body {
         TxnBody::CreateSession { .. } | TxnBody::CloseSession { .. } => txn.header.cxid == Xid(0),
-        TxnBody::DeleteContainer { path } => {
-            let above = facts.model.at(path, zxid - 1);
-            txn.header.session.0 == 0
-                && above.is_none_or(|node| node.num_children == 0 && node.owner().is_none())
-        }
+        TxnBody::DeleteContainer { .. } => txn.header.session.0 == 0 && committed.may_go,
         // A session request that the leader refused.
         TxnBody::Error(_) => true,
         _ => false,
@@ -277,7 +273,8 @@ mod tests {
     use crate::history::ClientId;
     use crate::model::tests::create;
     use bytes::Bytes;
-    use zebu_core::proto::{Acl, ClientRequest, CreateRequest, MultiResult};
+    use zebu_core::proto::{Acl, ClientRequest, CreateRequest, CreateTtlRequest, MultiResult};
+    use zebu_core::txn::CreateTtlTxn;
 
     fn bench() -> Bench {
         let mut bench = Bench::new(3, vec![Box::new(LinearizableWrites::default())]);
@@ -413,6 +410,58 @@ mod tests {
         bench.commit(z(1, 4), SESSION, 3, body).unwrap();
         let wrong = Ok(Response::Multi(vec![MultiResult::Delete]));
         assert_eq!(broken(bench.answer(0, 3, z(1, 4), wrong)), "C-MULTI");
+    }
+
+    #[test]
+    fn a_leader_removes_what_is_due_and_nothing_else() {
+        let ttl = |path: &str, cversion: i32, ttl_ms: i64| {
+            TxnBody::CreateTtl(CreateTtlTxn {
+                path: path.into(),
+                data: None,
+                acl: Acl::open(),
+                parent_cversion: cversion,
+                ttl_ms,
+            })
+        };
+        let removed = |path: &str| TxnBody::DeleteContainer { path: path.into() };
+        let table: [(&str, u32, Option<&str>); 4] = [
+            // Times of the bench are 1000 and the counter of the zxid.
+            ("/t", 13, None),
+            ("/t", 12, Some("C-LINW")),
+            ("/full", 13, Some("C-LINW")),
+            ("/plain", 13, Some("C-LINW")),
+        ];
+        for (path, at, expected) in table {
+            let mut bench = bench();
+            for (xid, request) in
+                [(1, ttl_request("/t", 10)), (2, ttl_request("/full", 1)), (3, make("/plain", 0))]
+            {
+                bench.ask(0, xid, request);
+            }
+            bench.ask(0, 4, make("/full/x", 0));
+            bench.commit(z(1, 2), SESSION, 1, ttl("/t", 1, 10)).unwrap();
+            bench.commit(z(1, 3), SESSION, 2, ttl("/full", 2, 1)).unwrap();
+            bench.commit(z(1, 4), SESSION, 3, create("/plain", 3, false)).unwrap();
+            bench.commit(z(1, 5), SESSION, 4, create("/full/x", 1, false)).unwrap();
+            for counter in 6..at {
+                bench
+                    .commit(
+                        z(1, counter),
+                        SESSION,
+                        0,
+                        TxnBody::CloseSession { paths: Some(vec![]) },
+                    )
+                    .unwrap();
+            }
+            let property = bench.commit(z(1, at), 0, 0, removed(path)).err().map(|v| v.property);
+            assert_eq!(property, expected, "{path} at {at}");
+        }
+    }
+
+    fn ttl_request(path: &str, ttl_ms: i64) -> Request {
+        let (path, data, flags) = (path.into(), None, 5);
+        let create = CreateRequest { path, data, acl: Acl::open(), flags };
+        Request::CreateTtl(CreateTtlRequest { create, ttl_ms })
     }
 
     #[test]

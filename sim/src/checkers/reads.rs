@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, z};
     use crate::model::tests::create;
-    use zebu_core::proto::{Acl, Id, Request, Stat, perms};
+    use zebu_core::proto::{Acl, Id, MultiResult, Request, Stat, perms};
     use zebu_core::txn::{CreateTxn, TxnBody};
 
     fn bench() -> Bench {
@@ -107,6 +107,45 @@ mod tests {
         assert_eq!(children(&mut bench, z(1, 4), &["b", "c"]).unwrap_err().property, "T-EQ");
         bench.ask(0, 2, Request::GetData { path: "/n".into(), watch: false });
         bench.answer(0, 2, z(1, 4), Err(ErrorCode::NO_NODE)).unwrap();
+    }
+
+    #[test]
+    fn counts_ephemerals_and_reads_of_several_nodes() {
+        let mut bench = bench();
+        bench.commit(z(1, 5), SESSION, 5, create("/a/e", 3, true)).unwrap();
+        bench.commit(z(1, 6), SESSION, 6, TxnBody::Delete { path: "/a/e".into() }).unwrap();
+        let mut ask = |request: Request, at: u32, answer: Response| {
+            bench.ask(0, 1, request);
+            bench.answer(0, 1, z(1, at), Ok(answer)).map_err(|violation| violation.property)
+        };
+        let below = |path: &str| Request::GetAllChildrenNumber { path: path.into() };
+        let mine = |prefix: &str| Request::GetEphemerals { prefix: prefix.into() };
+        let paths = |paths: &[&str]| {
+            Response::Ephemerals(paths.iter().map(|path| (*path).into()).collect())
+        };
+        ask(below("/a"), 3, Response::Count(2)).unwrap();
+        ask(below("/a"), 4, Response::Count(1)).unwrap();
+        // With what is below /zookeeper.
+        ask(below("/"), 4, Response::Count(5)).unwrap();
+        assert_eq!(ask(below("/a"), 4, Response::Count(2)), Err("T-EQ"));
+        ask(mine("/"), 4, paths(&[])).unwrap();
+        ask(mine("/a/"), 5, paths(&["/a/e"])).unwrap();
+        ask(mine("/b"), 5, paths(&[])).unwrap();
+        assert_eq!(ask(mine("/"), 5, paths(&[])), Err("T-EQ"));
+        assert_eq!(ask(mine("/"), 6, paths(&["/a/e"])), Err("T-EQ"));
+        let both = || {
+            Request::MultiRead(vec![
+                Request::GetChildren { path: "/a".into(), watch: false },
+                Request::GetData { path: "/n".into(), watch: false },
+            ])
+        };
+        let answer = |names: &[&str], code| {
+            let children = names.iter().map(|name| (*name).into()).collect();
+            Response::Multi(vec![MultiResult::Children(children), MultiResult::Error(code)])
+        };
+        ask(both(), 3, answer(&["c", "b"], ErrorCode::NO_NODE)).unwrap();
+        assert_eq!(ask(both(), 4, answer(&["c", "b"], ErrorCode::NO_NODE)), Err("T-EQ"));
+        assert_eq!(ask(both(), 3, answer(&["b", "c"], ErrorCode::NO_AUTH)), Err("T-EQ"));
     }
 
     #[test]

@@ -88,6 +88,12 @@ impl Bench<'_> {
             Request::Create(c) => self.create(c, &CreateKind::Plain),
             Request::Create2(c) => self.create(c, &CreateKind::WithStat),
             Request::CreateContainer(c) => self.create(c, &CreateKind::Container),
+            Request::CreateTtl(c) if in_multi && c.create.flags == create_flags::CONTAINER => {
+                self.create(&c.create, &CreateKind::Container)
+            }
+            Request::CreateTtl(c) if in_multi && c.create.flags < create_flags::CONTAINER => {
+                self.create(&c.create, &CreateKind::Plain)
+            }
             Request::CreateTtl(c) => self.create(&c.create, &CreateKind::Ttl(c.ttl_ms)),
             Request::Delete { path, version } => self.delete(path, *version),
             Request::SetData { path, data, version } => {
@@ -125,6 +131,7 @@ impl Bench<'_> {
                 let version = next_version(*version, node.stat.version)?;
                 Ok((TxnBody::Check { path: path.clone(), version }, Response::Empty))
             }
+            Request::Reconfig(_) => Err(Stop::Refused(ErrorCode::RECONFIG_DISABLED)),
             Request::CloseSession => {
                 let owned = self.model.ephemerals.get(&self.caller.session);
                 let paths = owned.into_iter().flatten().cloned().collect();

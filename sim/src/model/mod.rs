@@ -198,6 +198,38 @@ impl Model {
         }
         names
     }
+    /// Paths of the session's ephemerals at `zxid`, in no order.
+    pub fn ephemerals_at(&self, session: u64, zxid: u64) -> impl Iterator<Item = &str> {
+        self.all_at(zxid)
+            .filter(move |(_, node)| node.owner() == Some(session))
+            .map(|(path, _)| path)
+    }
+    /// How many znodes stand below `path` at `zxid`.
+    pub fn count_below(&self, path: &str, zxid: u64) -> i32 {
+        let path = if path == "/" { "" } else { path };
+        let is_below = |other: &str| {
+            other.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        };
+        self.all_at(zxid).filter(|(other, _)| is_below(other)).count() as i32
+    }
+    fn all_at(&self, zxid: u64) -> impl Iterator<Item = (&str, &Node)> {
+        self.paths
+            .iter()
+            .filter_map(move |(path, lineage)| Some((path.as_str(), &**lineage.at(zxid)?)))
+    }
+    /// May the znode go by itself at `time`, the wall clock of who removes it?
+    // ZK: ContainerManager.getCandidates (3.9)
+    pub fn may_go(&self, path: &str, time: i64) -> bool {
+        let Some(node) = self.now(path) else { return false };
+        let unchanged = time - node.stat.mtime;
+        let owner = node.stat.ephemeral_owner;
+        node.num_children == 0
+            && match owner {
+                // How long one that was never used may stay is the configuration's.
+                CONTAINER => node.stat.cversion > 0 || unchanged > 0,
+                _ => owner & TTL_MARK == TTL_MARK && unchanged > owner & !TTL_MARK,
+            }
+    }
     /// The first change after `zxid` that a watch on `path` in `table` tells of.
     pub fn next_event(&self, path: &str, table: Table, zxid: u64) -> Option<(u64, EventKind)> {
         let events = &self.paths.get(path)?.events;

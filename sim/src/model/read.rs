@@ -1,6 +1,6 @@
 //! What a read should answer, at any point of the history.
 
-use zebu_core::proto::{ErrorCode, Request, Response, perms};
+use zebu_core::proto::{ErrorCode, MultiResult, Request, Response, perms};
 
 use super::judge::{Caller, permitted};
 use super::{Model, Node};
@@ -14,7 +14,19 @@ pub fn read(
     caller: Caller,
 ) -> Option<Result<Response, ErrorCode>> {
     let path = match request {
-        Request::Exists { path, .. }
+        Request::MultiRead(parts) => {
+            let results = parts.iter().map(|part| part_of_multi(model, part, zxid, caller));
+            return Some(Ok(Response::Multi(results.collect::<Option<_>>()?)));
+        }
+        Request::GetEphemerals { prefix } => {
+            let prefix = if prefix == "/" { "" } else { prefix };
+            let owned = model.ephemerals_at(caller.session, zxid);
+            let mut paths: Vec<String> = owned.map(String::from).collect();
+            paths.retain(|path| path.starts_with(prefix));
+            return Some(Ok(sorted(Response::Ephemerals(paths))));
+        }
+        Request::GetAllChildrenNumber { path }
+        | Request::Exists { path, .. }
         | Request::GetData { path, .. }
         | Request::GetAcl { path }
         | Request::GetChildren { path, .. }
@@ -53,6 +65,7 @@ fn answer(
         Request::GetData { .. } => Response::Data { data: node.data.clone(), stat },
         Request::GetChildren { .. } => Response::Children(children()),
         Request::GetChildren2 { .. } => Response::Children2 { children: children(), stat },
+        Request::GetAllChildrenNumber { path } => Response::Count(model.count_below(path, zxid)),
         Request::GetAcl { .. } => {
             // Without ADMIN digests are shown masked.
             let masked = node.acl.iter().any(|entry| entry.id.scheme == "digest");
@@ -65,10 +78,29 @@ fn answer(
     })
 }
 
-/// The order of children is the server's choice.
+fn part_of_multi(model: &Model, part: &Request, zxid: u64, caller: Caller) -> Option<MultiResult> {
+    Some(match read(model, part, zxid, caller)? {
+        Ok(Response::Data { data, stat }) => MultiResult::Data { data, stat },
+        Ok(Response::Children(children)) => MultiResult::Children(children),
+        Ok(_) => return None,
+        Err(code) => MultiResult::Error(code),
+    })
+}
+
+/// The order of children, and of ephemerals, is the server's choice.
 pub fn sorted(mut response: Response) -> Response {
-    if let Response::Children(children) | Response::Children2 { children, .. } = &mut response {
-        children.sort_unstable();
+    match &mut response {
+        Response::Children(names)
+        | Response::Children2 { children: names, .. }
+        | Response::Ephemerals(names) => names.sort_unstable(),
+        Response::Multi(results) => {
+            for result in results {
+                if let MultiResult::Children(children) = result {
+                    children.sort_unstable();
+                }
+            }
+        }
+        _ => {}
     }
     response
 }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{CreateRequest, CreateTtlRequest, OpCode, Request, SetWatches, create_flags};
+use super::{
+    CreateRequest, CreateTtlRequest, OpCode, ReconfigRequest, Request, SetWatches, create_flags,
+};
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Reader, Write};
 use crate::proto::data::{Acl, put_strings, required, strings};
@@ -38,6 +40,11 @@ impl Request {
             Self::Ping => OpCode::Ping,
             Self::Check { .. } => OpCode::Check,
             Self::Multi(_) => OpCode::Multi,
+            Self::Reconfig(_) => OpCode::Reconfig,
+            Self::MultiRead(_) => OpCode::MultiRead,
+            Self::GetEphemerals { .. } => OpCode::GetEphemerals,
+            Self::GetAllChildrenNumber { .. } => OpCode::GetAllChildrenNumber,
+            Self::WhoAmI => OpCode::WhoAmI,
             Self::SetWatches(set) if set.is_plain() => OpCode::SetWatches,
             Self::SetWatches(_) => OpCode::SetWatches2,
             Self::Auth { .. } => OpCode::Auth,
@@ -75,13 +82,17 @@ impl Request {
                 out.put_buffer(data.as_deref());
                 out.put_i32(*version);
             }
-            Self::GetAcl { path } | Self::Sync { path } => out.put_string(path),
+            Self::GetAcl { path } | Self::Sync { path } | Self::GetAllChildrenNumber { path } => {
+                out.put_string(path);
+            }
+            Self::GetEphemerals { prefix } => out.put_string(prefix),
             Self::SetAcl { path, acl, version } => {
                 out.put_string(path);
                 Acl::encode_list(acl, out);
                 out.put_i32(*version);
             }
-            Self::Multi(parts) => encode_multi(parts, out),
+            Self::Multi(parts) | Self::MultiRead(parts) => encode_multi(parts, out),
+            Self::Reconfig(reconfig) => reconfig.encode(out),
             Self::SetWatches(set) => set.encode(out),
             Self::Auth { scheme, auth } => {
                 out.put_i32(0);
@@ -89,7 +100,11 @@ impl Request {
                 out.put_buffer(Some(auth));
             }
             Self::CreateSession { timeout_ms } => out.put_i32(*timeout_ms),
-            Self::Ping | Self::CloseSession | Self::Malformed(_) | Self::Unknown(_) => {}
+            Self::Ping
+            | Self::CloseSession
+            | Self::WhoAmI
+            | Self::Malformed(_)
+            | Self::Unknown(_) => {}
         }
     }
 }
@@ -120,7 +135,14 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         OpCode::Sync => Request::Sync { path: path(from)? },
         OpCode::Ping => Request::Ping,
         OpCode::Check => Request::Check { path: path(from)?, version: from.i32()? },
-        OpCode::Multi => Request::Multi(decode_multi(from)?),
+        OpCode::Multi => Request::Multi(decode_multi(from, decode_part)?),
+        OpCode::MultiRead => Request::MultiRead(decode_multi(from, decode_read_part)?),
+        OpCode::Reconfig => Request::Reconfig(ReconfigRequest::decode(from)?),
+        OpCode::GetEphemerals => {
+            Request::GetEphemerals { prefix: from.string()?.unwrap_or_default() }
+        }
+        OpCode::GetAllChildrenNumber => Request::GetAllChildrenNumber { path: path(from)? },
+        OpCode::WhoAmI => Request::WhoAmI,
         OpCode::SetWatches => Request::SetWatches(SetWatches::decode_plain(from)?),
         OpCode::SetWatches2 => Request::SetWatches(SetWatches::decode(from)?),
         OpCode::Auth => {
@@ -133,17 +155,12 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         }
         OpCode::CloseSession => Request::CloseSession,
         OpCode::CreateSession => Request::CreateSession { timeout_ms: from.i32()? },
+        // Departs: upstream carries it out for anybody, without asking a list.
+        OpCode::DeleteContainer => Request::Unknown(opcode.number()),
         // TODO: these become requests of their own once ops carries them out.
-        OpCode::Reconfig
-        | OpCode::CheckWatches
-        | OpCode::RemoveWatches
-        | OpCode::DeleteContainer
-        | OpCode::MultiRead
-        | OpCode::Sasl
-        | OpCode::GetEphemerals
-        | OpCode::GetAllChildrenNumber
-        | OpCode::AddWatch
-        | OpCode::WhoAmI => Request::Unknown(opcode.number()),
+        OpCode::CheckWatches | OpCode::RemoveWatches | OpCode::Sasl | OpCode::AddWatch => {
+            Request::Unknown(opcode.number())
+        }
     })
 }
 
@@ -164,6 +181,23 @@ impl CreateRequest {
             data: from.buffer()?,
             acl: Acl::decode_list(from)?,
             flags: from.i32()?,
+        })
+    }
+}
+
+impl ReconfigRequest {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for servers in [&self.joining_servers, &self.leaving_servers, &self.new_members] {
+            out.put_buffer(servers.as_deref().map(str::as_bytes));
+        }
+        out.put_i64(self.config_version);
+    }
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            joining_servers: from.string()?,
+            leaving_servers: from.string()?,
+            new_members: from.string()?,
+            config_version: from.i64()?,
         })
     }
 }
@@ -233,7 +267,10 @@ fn encode_multi(parts: &[Request], out: &mut Vec<u8>) {
 }
 
 // ZK: MultiOperationRecord.deserialize (3.9)
-fn decode_multi(from: &mut Reader) -> Result<Vec<Request>, DecodeError> {
+fn decode_multi(
+    from: &mut Reader,
+    decode_part: fn(i32, &mut Reader) -> Result<Request, DecodeError>,
+) -> Result<Vec<Request>, DecodeError> {
     let mut parts = Vec::new();
     loop {
         let MultiHeader { kind, done, .. } = MultiHeader::decode(from)?;
@@ -245,7 +282,6 @@ fn decode_multi(from: &mut Reader) -> Result<Vec<Request>, DecodeError> {
 }
 
 fn decode_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
-    let not_a_part = DecodeError::Undefined { what: "operation of a multi", value: kind.into() };
     match OpCode::from_number(kind) {
         Some(
             opcode @ (OpCode::Create
@@ -260,11 +296,29 @@ fn decode_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
             check_flags(&part)?;
             Ok(part)
         }
-        _ => Err(not_a_part),
+        _ => Err(DecodeError::Undefined { what: "operation of a multi", value: kind.into() }),
     }
 }
 
-/// Undefined flags make the whole multi unreadable, where a create alone is told BADARGUMENTS.
+/// The flag of a watch is read, and forgotten.
+// ZK: Op.GetData.toRequestRecord, Op.GetChildren.toRequestRecord (3.9)
+fn decode_read_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
+    let request: fn(alloc::string::String) -> Request = match OpCode::from_number(kind) {
+        Some(OpCode::GetData) => |path| Request::GetData { path, watch: false },
+        Some(OpCode::GetChildren) => |path| Request::GetChildren { path, watch: false },
+        _ => {
+            let value = kind.into();
+            return Err(DecodeError::Undefined { what: "operation of a multiRead", value });
+        }
+    };
+    let path = path(from)?;
+    from.bool()?;
+    Ok(request(path))
+}
+
+/// Flags that do not fit make the whole multi unreadable, where a create alone is told BADARGUMENTS.
+/// Those of a TTL node do not fit where no time to live stands behind them.
+// ZK: CreateOptions.build (3.9)
 fn check_flags(part: &Request) -> Result<(), DecodeError> {
     let flags = match part {
         Request::Create(create) | Request::Create2(create) | Request::CreateContainer(create) => {
@@ -272,7 +326,7 @@ fn check_flags(part: &Request) -> Result<(), DecodeError> {
         }
         _ => return Ok(()),
     };
-    if (create_flags::PERSISTENT..=create_flags::TTL_SEQUENTIAL).contains(&flags) {
+    if (create_flags::PERSISTENT..=create_flags::CONTAINER).contains(&flags) {
         return Ok(());
     }
     Err(DecodeError::Undefined { what: "flags of a create", value: flags.into() })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::request::MultiHeader;
 use super::{EventKind, MultiResult, OpCode, Response, WatcherEvent};
 use crate::jute::{DecodeError, Reader, Write};
-use crate::proto::data::{Acl, Stat, put_strings, required, strings};
+use crate::proto::data::{Acl, Id, Stat, put_strings, required, strings};
 use crate::proto::err::ErrorCode;
 
 impl Response {
@@ -34,6 +34,14 @@ impl Response {
                 stat.encode(out);
             }
             Self::Multi(results) => encode_results(results, out),
+            Self::Ephemerals(paths) => put_strings(paths, out),
+            Self::Count(count) => out.put_i32(*count),
+            Self::Identities(ids) => {
+                out.put_count(ids.len());
+                for id in ids {
+                    id.encode(out);
+                }
+            }
         }
     }
 
@@ -56,7 +64,13 @@ impl Response {
             OpCode::GetChildren2 => {
                 Self::Children2 { children: strings(from, "child")?, stat: Stat::decode(from)? }
             }
-            OpCode::Multi => Self::Multi(decode_results(from)?),
+            OpCode::Multi | OpCode::MultiRead => Self::Multi(decode_results(from)?),
+            OpCode::GetEphemerals => Self::Ephemerals(strings(from, "path")?),
+            OpCode::GetAllChildrenNumber => Self::Count(from.i32()?),
+            OpCode::WhoAmI => {
+                let count = from.count(Id::BYTES_MIN)?;
+                Self::Identities((0..count).map(|_| Id::decode(from)).collect::<Result<_, _>>()?)
+            }
             OpCode::CloseSession
             | OpCode::CreateSession
             | OpCode::Delete
@@ -65,15 +79,11 @@ impl Response {
             | OpCode::CheckWatches
             | OpCode::RemoveWatches
             | OpCode::DeleteContainer
-            | OpCode::MultiRead
             | OpCode::Auth
             | OpCode::SetWatches
             | OpCode::Sasl
-            | OpCode::GetEphemerals
-            | OpCode::GetAllChildrenNumber
             | OpCode::SetWatches2
-            | OpCode::AddWatch
-            | OpCode::WhoAmI => Self::Empty,
+            | OpCode::AddWatch => Self::Empty,
         })
     }
 }
@@ -99,6 +109,15 @@ fn encode_results(results: &[MultiResult], out: &mut Vec<u8>) {
                 stat.encode(out);
             }
             MultiResult::Check => succeeded(OpCode::Check).encode(out),
+            MultiResult::Data { data, stat } => {
+                succeeded(OpCode::GetData).encode(out);
+                out.put_buffer(data.as_deref());
+                stat.encode(out);
+            }
+            MultiResult::Children(children) => {
+                succeeded(OpCode::GetChildren).encode(out);
+                put_strings(children, out);
+            }
             MultiResult::Error(code) => {
                 MultiHeader { kind: -1, done: false, err: code.0 }.encode(out);
                 out.put_i32(code.0);
@@ -125,6 +144,10 @@ fn decode_results(from: &mut Reader) -> Result<Vec<MultiResult>, DecodeError> {
             (_, Some(OpCode::Delete)) => MultiResult::Delete,
             (_, Some(OpCode::SetData)) => MultiResult::SetData { stat: Stat::decode(from)? },
             (_, Some(OpCode::Check)) => MultiResult::Check,
+            (_, Some(OpCode::GetData)) => {
+                MultiResult::Data { data: from.buffer()?, stat: Stat::decode(from)? }
+            }
+            (_, Some(OpCode::GetChildren)) => MultiResult::Children(strings(from, "child")?),
             _ => {
                 let value = kind.into();
                 return Err(DecodeError::Undefined { what: "result of a multi", value });

@@ -48,7 +48,8 @@ fn bytes_behind_a_body_are_ignored() {
 #[test]
 fn an_opcode_that_we_do_not_know_has_no_body() {
     assert_eq!(Request::decode(10, Bytes::new(), 0), Request::Unknown(10));
-    assert_eq!(decode(OpCode::AddWatch, "00000002 2f61 00000000"), Request::Unknown(106));
+    // Only servers delete containers.
+    assert_eq!(decode(OpCode::DeleteContainer, "00000002 2f61"), Request::Unknown(20));
 }
 
 #[test]
@@ -75,6 +76,51 @@ fn undefined_flags_spoil_a_multi_but_not_a_create() {
     assert!(matches!(decode(OpCode::Create, create), Request::Create(_)));
     let multi = alloc::format!("00000001 00 ffffffff {create} ffffffff 01 ffffffff");
     assert_eq!(decode(OpCode::Multi, &multi), Request::Malformed(OpCode::Multi));
+}
+
+/// Of the flags of a TTL node without a time to live, too; a createTTL alone may have any flags.
+// ZK: CreateOptions.build (3.9)
+#[test]
+fn flags_of_a_ttl_node_spoil_a_multi_where_no_time_stands_behind_them() {
+    let end = "ffffffff 01 ffffffff";
+    for flags in [0, 4, 5, 6, 7] {
+        let create = alloc::format!("00000002 2f61 00000000 00000000 {flags:08x}");
+        for kind in [1, 15, 19] {
+            let multi = alloc::format!("{kind:08x} 00 ffffffff {create} {end}");
+            let readable = matches!(decode(OpCode::Multi, &multi), Request::Multi(_));
+            assert_eq!(readable, flags < 5, "{kind} with {flags}");
+        }
+        let multi = alloc::format!("00000015 00 ffffffff {create} 0000000000000001 {end}");
+        assert!(matches!(decode(OpCode::Multi, &multi), Request::Multi(_)));
+    }
+}
+
+#[test]
+fn a_multi_read_takes_only_its_own_kinds_of_parts_and_no_watches() {
+    let end = "ffffffff 01 ffffffff";
+    let multi = |parts: &str| decode(OpCode::MultiRead, &alloc::format!("{parts}{end}"));
+    assert_eq!(multi(""), Request::MultiRead(vec![]));
+    let part = |kind: i32| alloc::format!("{kind:08x} 00 ffffffff 00000002 2f61 01");
+    assert_eq!(
+        multi(&(part(4) + &part(8))),
+        Request::MultiRead(vec![
+            Request::GetData { path: "/a".into(), watch: false },
+            Request::GetChildren { path: "/a".into(), watch: false },
+        ])
+    );
+    // exists, getChildren2, a check (a part of multi).
+    for stranger in [3, 12, 13] {
+        let parts = part(4) + &part(stranger);
+        assert_eq!(multi(&parts), Request::Malformed(OpCode::MultiRead), "{stranger}");
+    }
+}
+
+#[test]
+fn null_means_all_ephemerals_but_no_path() {
+    let all = Request::GetEphemerals { prefix: "".into() };
+    assert_eq!(decode(OpCode::GetEphemerals, "ffffffff"), all);
+    let malformed = Request::Malformed(OpCode::GetAllChildrenNumber);
+    assert_eq!(decode(OpCode::GetAllChildrenNumber, "ffffffff"), malformed);
 }
 
 #[test]

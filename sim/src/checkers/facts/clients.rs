@@ -93,6 +93,7 @@ pub fn is_write(request: &Request) -> bool {
             | Request::SetData { .. }
             | Request::SetAcl { .. }
             | Request::Multi(_)
+            | Request::Reconfig(_)
             | Request::CloseSession
     )
 }

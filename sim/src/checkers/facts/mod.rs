@@ -16,6 +16,7 @@ use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::{ClientMessage, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage, Port, StoreOp};
 use zebu_core::storage::DiskOp;
+use zebu_core::txn::TxnBody;
 
 use crate::history::{ClientId, Observation, SimTime, View, Violation};
 use crate::model::judge::{Verdict, judge};
@@ -68,6 +69,8 @@ pub struct Committed {
     pub digest_before: u64,
     /// Whether its session was open when its turn came.
     pub session_was_open: bool,
+    /// For a removal by the leader: whether it was due.
+    pub may_go: bool,
 }
 
 /// What the observation at hand added.
@@ -407,6 +410,10 @@ impl Facts {
             fired: Vec::new(),
             digest_before: self.model.digest,
             session_was_open: self.model.session_open(key.0),
+            may_go: match &proposed.txn.body {
+                TxnBody::DeleteContainer { path } => self.model.may_go(path, header.time.0),
+                _ => false,
+            },
             proposed: Rc::clone(&proposed),
         };
         // Servers number their own transactions 0; clients never do.
