@@ -479,6 +479,17 @@ fn what_is_no_write_is_refused_as_one() {
 }
 
 #[test]
+fn a_check_alone_is_unimplemented_even_when_it_cannot_be_read() {
+    let leader = Leader::new();
+    for request in [check("/", -1), Request::Malformed(OpCode::Check), Request::Unknown(10)] {
+        assert!(!is_write(&request));
+        assert_eq!(read(&leader.database, &[], &request), Err(ErrorCode::UNIMPLEMENTED));
+    }
+    let unreadable = read(&leader.database, &[], &Request::Malformed(OpCode::Sync));
+    assert_eq!(unreadable, Err(ErrorCode::MARSHALLING_ERROR));
+}
+
+#[test]
 fn reaping_judges_anew_what_was_seen() {
     let mut leader = Leader::new();
     let container = Request::CreateContainer(create_request("/c", PERSISTENT));

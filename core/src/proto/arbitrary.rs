@@ -58,9 +58,9 @@ fn create(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = CreateRequ
 /// Requests that may be parts of a multi.
 fn part() -> impl Strategy<Value = Request> {
     prop_oneof![
-        create(0..7).prop_map(Request::Create),
-        create(0..7).prop_map(Request::Create2),
-        create(0..7).prop_map(Request::CreateContainer),
+        create(0..5).prop_map(Request::Create),
+        create(0..5).prop_map(Request::Create2),
+        create(0..5).prop_map(Request::CreateContainer),
         (create(0..7), any::<i64>())
             .prop_map(|(create, ttl_ms)| Request::CreateTtl(CreateTtlRequest { create, ttl_ms })),
         (text(), any::<i32>()).prop_map(|(path, version)| Request::Delete { path, version }),

@@ -15,8 +15,8 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
 use crate::proto::{
-    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, Request, Response,
-    WatcherEvent,
+    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
+    Response, WatcherEvent,
 };
 use crate::session::{SessionIds, password};
 use crate::time::Instant;
@@ -341,9 +341,7 @@ impl Order {
         self.stats.received += 1;
         // Only servers make sessions and delete containers.
         let request = match request {
-            Request::CreateSession { .. } => {
-                Request::Unknown(crate::proto::OpCode::CreateSession.number())
-            }
+            Request::CreateSession { .. } => Request::Unknown(OpCode::CreateSession.number()),
             other => other,
         };
         if let Request::Auth { scheme, auth } = &request {
@@ -444,6 +442,11 @@ impl Order {
                 self.close(conn, CloseReason::Misbehaved(why), cx);
             }
             return;
+        }
+        // ZK: ZooKeeperServer.processPacket (3.9): the one body that is read by the connection.
+        if let Request::Malformed(OpCode::Auth) = waiting.request {
+            let why = "unreadable auth packet".into();
+            return self.close(conn, CloseReason::Misbehaved(why), cx);
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),

@@ -36,7 +36,7 @@ pub(super) const ROOT: &str = "/d";
 impl Servers {
     pub(super) fn at(java: SocketAddr, zebu: SocketAddr) -> Result<Self> {
         for server in [java, zebu] {
-            Player::enter(server, ROOT)?.leave();
+            Player::enter(server, ROOT)?.leave()?;
         }
         Ok(Self { java, zebu, begun: 0, agreed: 0, known: BTreeMap::new() })
     }
@@ -57,8 +57,8 @@ impl Servers {
             }
             self.agreed += 1;
         }
-        java.leave();
-        zebu.leave();
+        java.leave()?;
+        zebu.leave()?;
         Ok(differs.then_some(Difference(shown)))
     }
 

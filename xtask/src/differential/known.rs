@@ -1,5 +1,12 @@
 //! Where we differ on purpose. Each entry says why, and excuses only what it describes; whatever
 //! else differs is a finding.
+//!
+//! Not asked, because what follows could not be made alike again:
+//! - ids of scheme `ip` that are IPv6 addresses: ZooKeeper takes them from 3.10 on;
+//! - names with characters beyond the basic plane: Java writes each as two surrogates. No znode can
+//!   have one, but setWatches and sync say again what they were told;
+//! - deleteContainer and createSession, which Java carries out for any client, without a check;
+//! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
 
 use zebu_core::proto::{ErrorCode, OpCode, Request};
 
@@ -29,7 +36,7 @@ pub(super) const KNOWN: &[Known] = &[
             let (java_replies, zebu_replies) = (java.replies(), zebu.replies());
             let refused = matches!(java_replies[..], [(-1, Err(ErrorCode::UNIMPLEMENTED))])
                 && matches!(zebu_replies[..], [(_, Err(ErrorCode::UNIMPLEMENTED))]);
-            let ended = (java.ended(step.session), zebu.ended(step.session));
+            let ended = (java.ended(), zebu.ended());
             let raw = matches!(step.action, Action::Raw { .. });
             if raw && refused && ended == (true, false) { vec![Remedy::Reconnect] } else { vec![] }
         },

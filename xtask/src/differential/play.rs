@@ -36,10 +36,9 @@ impl Said {
         };
         self.own.iter().filter_map(reply).collect()
     }
-    /// The server closed the connection of `session`.
-    pub(super) fn ended(&self, session: usize) -> bool {
-        let behind = self.behind.iter().filter(|(whose, _)| *whose == session);
-        self.own.iter().chain(behind.map(|(_, heard)| heard)).any(|h| matches!(h, Heard::End))
+    /// The server closed the session's connection behind its last reply.
+    pub(super) fn ended(&self) -> bool {
+        matches!(self.own.last(), Some(Heard::End))
     }
 }
 
@@ -89,14 +88,18 @@ impl Player {
         }
     }
 
-    /// Closes what the case left open, so that no session expires while another case runs.
-    pub(super) fn leave(mut self) {
-        for session in &mut self.sessions {
-            if let Some(connection) = &mut session.connection {
+    /// Closes what the case left open: a session that expires later uses a zxid of another case.
+    pub(super) fn leave(mut self) -> Result<()> {
+        for session in 0..SESSIONS {
+            if self.sessions[session].connection.is_none() && self.sessions[session].id.is_some() {
+                self.connect(session, self.renewal(session))?;
+            }
+            if let Some(connection) = &mut self.sessions[session].connection {
                 connection.send(&[Request::CloseSession]);
                 while !matches!(connection.hear(), Heard::End | Heard::Silence) {}
             }
         }
+        Ok(())
     }
 
     pub(super) fn step(&mut self, step: &Step) -> Result<Said> {
@@ -111,18 +114,20 @@ impl Player {
         match &step.action {
             Action::Ask(requests) => {
                 let requests: Vec<_> = requests.iter().map(|r| self.placed(r)).collect();
-                self.exchange(session, requests.len(), &mut said, |c| c.send(&requests));
+                let closes = matches!(requests.last(), Some(Request::CloseSession));
+                self.exchange(session, requests.len(), closes, &mut said, |c| c.send(&requests));
             }
             Action::Cut { request, lost } => {
                 let request = self.placed(request);
-                self.exchange(session, 1, &mut said, |connection| {
+                let closes = matches!(request, Request::CloseSession);
+                self.exchange(session, 1, closes, &mut said, |connection| {
                     connection.send_changed(&request, |body| {
                         body.truncate(body.len().saturating_sub(*lost));
                     });
                 });
             }
             Action::Raw { opcode, body } => {
-                self.exchange(session, 1, &mut said, |connection| {
+                self.exchange(session, 1, false, &mut said, |connection| {
                     connection.send_changed(&Request::Unknown(*opcode), |empty| {
                         empty.extend(body);
                     });
@@ -147,13 +152,18 @@ impl Player {
         &mut self,
         session: usize,
         replies: usize,
+        closes: bool,
         said: &mut Said,
         send: impl FnOnce(&mut Connection),
     ) {
         // Its server would not let it in: that has been said.
         let Some(connection) = &mut self.sessions[session].connection else { return };
         send(connection);
-        let heard = hear_replies(connection, replies);
+        let mut heard = hear_replies(connection, replies);
+        // A ping behind it would be answered or not, as it happens.
+        if closes || heard.last().is_some_and(announces_end) {
+            heard.push(connection.hear());
+        }
         self.notice(session, &heard);
         said.own.extend(heard);
     }
@@ -281,6 +291,19 @@ fn connect_request(session: SessionId) -> ConnectRequest {
         session,
         password: password.to_vec().into(),
         read_only: Some(false),
+    }
+}
+
+/// Refusals that a server closes the connection behind; ours does not behind UNIMPLEMENTED, and says
+/// no such zxid.
+fn announces_end(heard: &Heard) -> bool {
+    let Heard::Message { message: ClientMessage::Reply { zxid, result, .. }, .. } = heard else {
+        return false;
+    };
+    match result {
+        Err(ErrorCode::AUTH_FAILED) => true,
+        Err(ErrorCode::UNIMPLEMENTED) => *zxid == -1,
+        _ => false,
     }
 }
 

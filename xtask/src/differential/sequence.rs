@@ -12,7 +12,7 @@ use zebu_core::proto::{Acl, CreateRequest, Id, Request, SetWatches, create_flags
 
 /// Sessions of a case.
 pub(super) const SESSIONS: usize = 3;
-const STEPS_MAX: usize = 24;
+const STEPS_MAX: usize = 40;
 
 /// Stands for the case's own directory at the start of a path.
 pub(super) const HERE: &str = "~";
@@ -163,8 +163,8 @@ fn auth() -> impl Strategy<Value = Request> {
         .prop_map(|(scheme, auth)| Request::Auth { scheme: scheme.into(), auth: auth.into() })
 }
 
-/// The paths that most steps meet on.
-const NODES: &[&str] = &["~/a", "~/b", "~/a/a", "~/a/b", "~/b/a", "~/a/a/a"];
+/// The paths that most steps meet on, parents more often than children.
+const NODES: &[&str] = &["~/a", "~/a", "~/a", "~/b", "~/b", "~/a/a", "~/a/a", "~/a/b", "~/a/a/a"];
 
 /// Within the case's directory, or refused whatever it is asked for.
 fn inner_path() -> impl Strategy<Value = String> {
@@ -186,7 +186,6 @@ fn inner_path() -> impl Strategy<Value = String> {
         "~/\u{7f}",
         "~/é",
         "~/\u{fffd}",
-        "~/\u{1f600}",
         "~/\u{e000}",
         "~/nope/a",
         "a",
@@ -245,7 +244,6 @@ fn acl_entry() -> impl Strategy<Value = Acl> {
         ("ip", "127.0.0.0/8"),
         ("ip", "127.0.0.0/33"),
         ("ip", "10.0.0.0/8"),
-        ("ip", "::1"),
         ("ip", "1.2.3"),
         ("super", ""),
         ("nobody", "x"),

@@ -60,6 +60,10 @@ impl Words {
         if zxid == 0 || zxid == -1 {
             return format!("={zxid}");
         }
+        // Of the directories above the case's own: other cases have been there, and differed.
+        if zxid < self.start {
+            return "-early".into();
+        }
         let extra = self.extra.iter().filter(|extra| **extra <= zxid).count() as i64;
         format!("{:+}", zxid - self.start - extra)
     }

@@ -264,7 +264,9 @@ fn decode_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
     }
 }
 
-/// Undefined flags make the whole multi unreadable, where a create alone is told BADARGUMENTS.
+/// Undefined flags make the whole multi unreadable, where a create alone is told BADARGUMENTS. So
+/// do the flags of TTL nodes on anything but a createTTL, because no time comes with them.
+// ZK: Op.create (3.9)
 fn check_flags(part: &Request) -> Result<(), DecodeError> {
     let flags = match part {
         Request::Create(create) | Request::Create2(create) | Request::CreateContainer(create) => {
@@ -272,7 +274,7 @@ fn check_flags(part: &Request) -> Result<(), DecodeError> {
         }
         _ => return Ok(()),
     };
-    if (create_flags::PERSISTENT..=create_flags::TTL_SEQUENTIAL).contains(&flags) {
+    if (create_flags::PERSISTENT..=create_flags::CONTAINER).contains(&flags) {
         return Ok(());
     }
     Err(DecodeError::Undefined { what: "flags of a create", value: flags.into() })
