@@ -10,7 +10,7 @@ use zebu_core::config::Limits;
 use zebu_core::conn::client::ClientConn;
 use zebu_core::conn::client_side::ClientSideConn;
 use zebu_core::ids::Xid;
-use zebu_core::proto::{ClientMessage, ClientRequest, ConnectRequest, Request};
+use zebu_core::proto::{ClientMessage, ClientRequest, ConnectRequest, Request, WatcherEvent};
 
 /// Longer than any server needs for an answer: what comes later counts as nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,6 +28,15 @@ pub(super) enum Heard {
     /// The server closed the connection.
     End,
     Silence,
+}
+
+impl Heard {
+    pub(super) fn event(&self) -> Option<&WatcherEvent> {
+        match self {
+            Self::Message { message: ClientMessage::Event { event, .. }, .. } => Some(event),
+            _ => None,
+        }
+    }
 }
 
 pub(super) struct Connection {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use super::known::{KNOWN, Remedy};
+use super::known::{Case, KNOWN, Remedy};
 use super::play::{Player, Said};
 use super::sequence::Step;
 
@@ -48,8 +48,9 @@ impl Servers {
         let mut zebu = Player::enter(self.zebu, &directory)?;
         let mut shown = Vec::new();
         let mut differs = false;
-        for step in steps {
-            let one = self.compare_step(&mut java, &mut zebu, step)?;
+        for (at, step) in steps.iter().enumerate() {
+            let case = Case { before: &steps[..at], step, directory: &directory };
+            let one = self.compare_step(&mut java, &mut zebu, &case)?;
             differs = one.java != one.zebu;
             shown.push(one);
             if differs {
@@ -66,36 +67,40 @@ impl Servers {
         &mut self,
         java: &mut Player,
         zebu: &mut Player,
-        step: &Step,
+        case: &Case<'_>,
     ) -> Result<StepShown> {
-        let (java_said, zebu_said) = (java.step(step)?, zebu.step(step)?);
-        let mut left_out = None;
+        let step = case.step;
+        let (mut java_said, mut zebu_said) = (java.step(step)?, zebu.step(step)?);
+        let mut reconnect = false;
         for known in KNOWN {
-            for remedy in (known.remedies)(step, &java_said, &zebu_said) {
+            for remedy in (known.remedies)(case, &java_said, &zebu_said) {
                 *self.known.entry(known.what).or_default() += 1;
                 match remedy {
                     Remedy::Discount(zxid) => java.words.discount(zxid),
-                    Remedy::Reconnect => left_out = Some(step.session),
+                    Remedy::Reconnect => reconnect = true,
+                    Remedy::LeaveOut { session, event } => {
+                        zebu_said.leave_out(step.session, session, &event);
+                    }
                 }
             }
         }
-        let shown = StepShown {
-            step: format!("{step:?}"),
-            java: lines(java, &java_said, left_out),
-            zebu: lines(zebu, &zebu_said, left_out),
-        };
-        if left_out.is_some() {
-            java.renew(step.session)?;
-            zebu.renew(step.session)?;
+        if reconnect {
+            for (player, said) in [(&mut *java, &mut java_said), (&mut *zebu, &mut zebu_said)] {
+                said.leave_out_session(step.session);
+                player.renew(step.session)?;
+            }
         }
-        Ok(shown)
+        Ok(StepShown {
+            step: format!("{step:?}"),
+            java: lines(java, &java_said),
+            zebu: lines(zebu, &zebu_said),
+        })
     }
 }
 
-fn lines(player: &Player, said: &Said, left_out: Option<usize>) -> Vec<String> {
-    let own = said.own.iter().filter(|_| left_out.is_none());
-    let own = own.map(|heard| player.words.heard(heard));
-    let behind = said.behind.iter().filter(|(session, _)| left_out != Some(*session));
+fn lines(player: &Player, said: &Said) -> Vec<String> {
+    let own = said.own.iter().map(|heard| player.words.heard(heard));
+    let behind = said.behind.iter();
     let behind =
         behind.map(|(session, heard)| format!("then {session}: {}", player.words.heard(heard)));
     own.chain(behind).collect()

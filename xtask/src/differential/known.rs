@@ -8,23 +8,33 @@
 //! - deleteContainer and createSession, which Java carries out for any client, without a check;
 //! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
 
-use zebu_core::proto::{ErrorCode, OpCode, Request};
+use zebu_core::proto::{Acl, CreateRequest, ErrorCode, OpCode, Request, WatcherEvent};
 
 use super::play::Said;
-use super::sequence::{Action, Step};
+use super::sequence::{Action, HERE, Step};
 
 pub(super) struct Known {
     pub(super) what: &'static str,
-    /// What Java and we said to this step: does it show here, and what makes the two alike again?
-    pub(super) remedies: fn(&Step, &Said, &Said) -> Vec<Remedy>,
+    /// What Java and we said to the last step: does it show here, and what makes the two alike?
+    pub(super) remedies: fn(&Case<'_>, &Said, &Said) -> Vec<Remedy>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A case as far as it has come.
+pub(super) struct Case<'a> {
+    pub(super) before: &'a [Step],
+    pub(super) step: &'a Step,
+    /// What [`HERE`] stands for.
+    pub(super) directory: &'a str,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Remedy {
     /// Java used this zxid, and we none.
     Discount(i64),
     /// What the step's session was told is not compared, and it connects anew at both servers.
     Reconnect,
+    /// We told this session, and Java did not.
+    LeaveOut { session: usize, event: WatcherEvent },
 }
 
 pub(super) const KNOWN: &[Known] = &[
@@ -32,12 +42,12 @@ pub(super) const KNOWN: &[Known] = &[
     // its watches have not deserved to go.
     Known {
         what: "an unknown opcode is answered with zxid -1, and closes the connection",
-        remedies: |step, java, zebu| {
+        remedies: |case, java, zebu| {
             let (java_replies, zebu_replies) = (java.replies(), zebu.replies());
             let refused = matches!(java_replies[..], [(-1, Err(ErrorCode::UNIMPLEMENTED))])
                 && matches!(zebu_replies[..], [(_, Err(ErrorCode::UNIMPLEMENTED))]);
             let ended = (java.ended(), zebu.ended());
-            let raw = matches!(step.action, Action::Raw { .. });
+            let raw = matches!(case.step.action, Action::Raw { .. });
             if raw && refused && ended == (true, false) { vec![Remedy::Reconnect] } else { vec![] }
         },
     },
@@ -45,16 +55,33 @@ pub(super) const KNOWN: &[Known] = &[
     // except for multi: it has drawn the zxid before it reads the body.
     Known {
         what: "a multi that cannot be read uses a zxid",
-        remedies: |step, java, zebu| {
+        remedies: |case, java, zebu| {
             let unreadable = Err(ErrorCode::MARSHALLING_ERROR);
             let pairs = java.replies().into_iter().zip(zebu.replies());
             pairs
                 .enumerate()
                 .filter(|(at, ((_, java), (_, zebu)))| {
-                    is_multi(step, *at) && **java == unreadable && **zebu == unreadable
+                    is_multi(case.step, *at) && **java == unreadable && **zebu == unreadable
                 })
                 .map(|(_, ((zxid, _), _))| Remedy::Discount(zxid))
                 .collect()
+        },
+    },
+    // Ours is to do the same: not yet.
+    // JIRA: ZOOKEEPER-4799 (CVE-2024-23944)
+    Known {
+        what: "no event reaches a client that may not read the znode (not yet here)",
+        remedies: |case, java, zebu| {
+            let mut told = java.events(case.step.session);
+            let mut remedies = Vec::new();
+            for (session, event) in zebu.events(case.step.session) {
+                if let Some(at) = told.iter().position(|other| *other == (session, event)) {
+                    told.remove(at);
+                } else if case.restricted(&event.path) {
+                    remedies.push(Remedy::LeaveOut { session, event: event.clone() });
+                }
+            }
+            remedies
         },
     },
 ];
@@ -66,5 +93,33 @@ fn is_multi(step: &Step, at: usize) -> bool {
         Action::Cut { request, .. } => matches!(request, Request::Multi(_)),
         Action::Raw { opcode, .. } => *opcode == OpCode::Multi.number(),
         Action::Connect(_) => false,
+    }
+}
+
+impl Case<'_> {
+    /// Has anybody tried to close this znode to somebody?
+    fn restricted(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix(self.directory) else { return false };
+        // A sequential znode was asked for without its number.
+        let base = path.trim_end_matches(|c: char| c.is_ascii_digit());
+        let mut steps = self.before.iter().chain([self.step]);
+        steps.any(|step| match &step.action {
+            Action::Ask(requests) => requests.iter().any(|request| {
+                restricts(request, &|asked| {
+                    asked.strip_prefix(HERE).is_some_and(|asked| asked == path || asked == base)
+                })
+            }),
+            Action::Cut { .. } | Action::Raw { .. } | Action::Connect(_) => false,
+        })
+    }
+}
+
+fn restricts(request: &Request, is_it: &dyn Fn(&str) -> bool) -> bool {
+    match request {
+        Request::Create(CreateRequest { path, acl, .. })
+        | Request::Create2(CreateRequest { path, acl, .. })
+        | Request::SetAcl { path, acl, .. } => is_it(path) && *acl != Acl::open(),
+        Request::Multi(parts) => parts.iter().any(|part| restricts(part, is_it)),
+        _ => false,
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use zebu_core::ids::{SessionId, Zxid};
-use zebu_core::proto::{ClientMessage, ConnectRequest, ErrorCode, Request, Response};
+use zebu_core::proto::{ClientMessage, ConnectRequest, ErrorCode, Request, Response, WatcherEvent};
 
 use super::client::{Connection, Heard};
 use super::sequence::{Action, Credentials, SESSIONS, Step, placed};
@@ -35,6 +35,29 @@ impl Said {
             _ => None,
         };
         self.own.iter().filter_map(reply).collect()
+    }
+    /// Events, and to which session, where the step's own is `own`.
+    pub(super) fn events(&self, own: usize) -> Vec<(usize, &WatcherEvent)> {
+        let own = self.own.iter().map(|heard| (own, heard));
+        let behind = self.behind.iter().map(|(session, heard)| (*session, heard));
+        own.chain(behind).filter_map(|(session, heard)| Some((session, heard.event()?))).collect()
+    }
+    /// Removes one such event that `session` was told.
+    pub(super) fn leave_out(&mut self, own: usize, session: usize, event: &WatcherEvent) {
+        let is_it = |heard: &Heard| heard.event() == Some(event);
+        if let Some(at) = self.own.iter().position(|heard| own == session && is_it(heard)) {
+            self.own.remove(at);
+            return;
+        }
+        let at = self.behind.iter().position(|(whose, heard)| *whose == session && is_it(heard));
+        if let Some(at) = at {
+            self.behind.remove(at);
+        }
+    }
+    /// Removes all that the step's session, which is `own`, was told.
+    pub(super) fn leave_out_session(&mut self, own: usize) {
+        self.own.clear();
+        self.behind.retain(|(session, _)| *session != own);
     }
     /// The server closed the session's connection behind its last reply.
     pub(super) fn ended(&self) -> bool {
