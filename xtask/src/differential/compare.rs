@@ -5,10 +5,11 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use zebu_core::proto::OpCode;
 
-use super::known::{Case, KNOWN, Remedy};
+use super::known::{Case, KNOWN, Remedy, is_refusal};
 use super::play::{Player, Said};
-use super::sequence::Step;
+use super::sequence::{Action, Step};
 
 pub(super) struct Servers {
     pub(super) java: SocketAddr,
@@ -17,6 +18,9 @@ pub(super) struct Servers {
     pub(super) begun: u64,
     /// Steps that both answered in the same way.
     pub(super) agreed: u64,
+    /// What they agreed about: by operation, successes and refusals; and events.
+    pub(super) outcomes: BTreeMap<&'static str, [u64; 2]>,
+    pub(super) events: u64,
     /// How often each of [`KNOWN`] was met.
     pub(super) known: BTreeMap<&'static str, u64>,
 }
@@ -38,7 +42,15 @@ impl Servers {
         for server in [java, zebu] {
             Player::enter(server, ROOT)?.leave()?;
         }
-        Ok(Self { java, zebu, begun: 0, agreed: 0, known: BTreeMap::new() })
+        Ok(Self {
+            java,
+            zebu,
+            begun: 0,
+            agreed: 0,
+            outcomes: BTreeMap::new(),
+            events: 0,
+            known: BTreeMap::new(),
+        })
     }
 
     pub(super) fn compare(&mut self, steps: &[Step]) -> Result<Option<Difference>> {
@@ -71,13 +83,47 @@ impl Servers {
     ) -> Result<StepShown> {
         let step = case.step;
         let (mut java_said, mut zebu_said) = (java.step(step)?, zebu.step(step)?);
+        self.count(step, &java_said);
+        let mut shown = show(step, java, &java_said, zebu, &zebu_said);
+        if shown.java != shown.zebu
+            && self.remedy(java, zebu, case, &mut java_said, &mut zebu_said)?
+        {
+            shown = show(step, java, &java_said, zebu, &zebu_said);
+        }
+        Ok(shown)
+    }
+
+    /// Makes alike what differs in known ways; false if there are none here.
+    fn remedy(
+        &mut self,
+        java: &mut Player,
+        zebu: &mut Player,
+        case: &Case<'_>,
+        java_said: &mut Said,
+        zebu_said: &mut Said,
+    ) -> Result<bool> {
+        let step = case.step;
+        let mut found = false;
         let mut reconnect = false;
         for known in KNOWN {
-            for remedy in (known.remedies)(case, &java_said, &zebu_said) {
+            for remedy in (known.remedies)(case, java_said, zebu_said) {
+                found = true;
                 *self.known.entry(known.what).or_default() += 1;
                 match remedy {
                     Remedy::Discount(zxid) => java.words.discount(zxid),
                     Remedy::Reconnect => reconnect = true,
+                    Remedy::SetReplyAside { java: at_java, zebu: at_zebu } => {
+                        let ours = zebu.words.since_start(at_zebu);
+                        if java.words.since_start(at_java) == ours + 1 {
+                            java.words.discount(at_java);
+                        }
+                        java_said.own.pop();
+                        zebu_said.own.pop();
+                    }
+                    Remedy::SortEvents => {
+                        java_said.sort_events();
+                        zebu_said.sort_events();
+                    }
                     Remedy::LeaveOut { session, event } => {
                         zebu_said.leave_out(step.session, session, &event);
                     }
@@ -85,16 +131,37 @@ impl Servers {
             }
         }
         if reconnect {
-            for (player, said) in [(&mut *java, &mut java_said), (&mut *zebu, &mut zebu_said)] {
+            for (player, said) in [(java, java_said), (zebu, zebu_said)] {
                 said.leave_out_session(step.session);
                 player.renew(step.session)?;
             }
         }
-        Ok(StepShown {
-            step: format!("{step:?}"),
-            java: lines(java, &java_said),
-            zebu: lines(zebu, &zebu_said),
-        })
+        Ok(found)
+    }
+
+    fn count(&mut self, step: &Step, said: &Said) {
+        self.events += said.events(step.session).len() as u64;
+        let Action::Ask(requests) = &step.action else { return };
+        for (request, (_, result)) in requests.iter().zip(said.replies()) {
+            let opcode = OpCode::from_number(request.opcode());
+            let name = opcode.map_or("unknown", OpCode::name);
+            let refused = usize::from(is_refusal(result));
+            self.outcomes.entry(name).or_default()[refused] += 1;
+        }
+    }
+}
+
+fn show(
+    step: &Step,
+    java: &Player,
+    java_said: &Said,
+    zebu: &Player,
+    zebu_said: &Said,
+) -> StepShown {
+    StepShown {
+        step: format!("{step:?}"),
+        java: lines(java, java_said),
+        zebu: lines(zebu, zebu_said),
     }
 }
 

@@ -5,10 +5,13 @@
 //! - ids of scheme `ip` that are IPv6 addresses: ZooKeeper takes them from 3.10 on;
 //! - names with characters beyond the basic plane: Java writes each as two surrogates. No znode can
 //!   have one, but setWatches and sync say again what they were told;
+//! - a sync of a null path, which Java answers with a null path;
 //! - deleteContainer and createSession, which Java carries out for any client, without a check;
 //! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
 
-use zebu_core::proto::{Acl, CreateRequest, ErrorCode, OpCode, Request, WatcherEvent};
+use zebu_core::proto::{
+    Acl, CreateRequest, ErrorCode, MultiResult, OpCode, Request, Response, WatcherEvent,
+};
 
 use super::play::Said;
 use super::sequence::{Action, HERE, Step};
@@ -33,6 +36,10 @@ pub(super) enum Remedy {
     Discount(i64),
     /// What the step's session was told is not compared, and it connects anew at both servers.
     Reconnect,
+    /// Both refused the step's only request, in other words, and Java perhaps by a transaction.
+    SetReplyAside { java: i64, zebu: i64 },
+    /// The order of the events is not compared.
+    SortEvents,
     /// We told this session, and Java did not.
     LeaveOut { session: usize, event: WatcherEvent },
 }
@@ -67,6 +74,38 @@ pub(super) const KNOWN: &[Known] = &[
                 .collect()
         },
     },
+    // We call it unreadable as soon as it is read. In Java it goes on until something trips over it,
+    // before or behind the zxid: setData says BADARGUMENTS, create and delete MARSHALLINGERROR.
+    Known {
+        what: "a null in the place of a path or a list is refused later",
+        remedies: |case, java, zebu| {
+            let negative_length = match &case.step.action {
+                Action::Spoilt { byte, .. } => *byte >= 0x80,
+                Action::Raw { body, .. } => body.contains(&0xFF),
+                Action::Ask(_) | Action::Cut { .. } | Action::Longer { .. } => false,
+                Action::Connect(_) => false,
+            };
+            match (&java.replies()[..], &zebu.replies()[..]) {
+                ([(java, said)], [(zebu, Err(ErrorCode::MARSHALLING_ERROR))])
+                    if negative_length && is_refusal(said) =>
+                {
+                    vec![Remedy::SetReplyAside { java: *java, zebu: *zebu }]
+                }
+                _ => vec![],
+            }
+        },
+    },
+    // A closing session's ephemerals go in the order of Java's hash table; ours go by name.
+    Known {
+        what: "the events of a session's end come in any order",
+        remedies: |case, java, zebu| {
+            let Action::Ask(requests) = &case.step.action else { return vec![] };
+            let closes = requests.contains(&Request::CloseSession);
+            let own = case.step.session;
+            let differ = java.events(own) != zebu.events(own);
+            if closes && differ { vec![Remedy::SortEvents] } else { vec![] }
+        },
+    },
     // Ours is to do the same: not yet.
     // JIRA: ZOOKEEPER-4799 (CVE-2024-23944)
     Known {
@@ -90,9 +129,21 @@ pub(super) const KNOWN: &[Known] = &[
 fn is_multi(step: &Step, at: usize) -> bool {
     match &step.action {
         Action::Ask(requests) => matches!(requests.get(at), Some(Request::Multi(_))),
-        Action::Cut { request, .. } => matches!(request, Request::Multi(_)),
+        Action::Cut { request, .. }
+        | Action::Spoilt { request, .. }
+        | Action::Longer { request, .. } => matches!(request, Request::Multi(_)),
         Action::Raw { opcode, .. } => *opcode == OpCode::Multi.number(),
         Action::Connect(_) => false,
+    }
+}
+
+/// A multi that fails says so inside.
+pub(super) fn is_refusal(result: &Result<Response, ErrorCode>) -> bool {
+    match result {
+        Ok(Response::Multi(parts)) => {
+            parts.iter().any(|part| matches!(part, MultiResult::Error(_)))
+        }
+        result => result.is_err(),
     }
 }
 
@@ -102,14 +153,17 @@ impl Case<'_> {
         let Some(path) = path.strip_prefix(self.directory) else { return false };
         // A sequential znode was asked for without its number.
         let base = path.trim_end_matches(|c: char| c.is_ascii_digit());
+        let is_it = |asked: &str| {
+            asked.strip_prefix(HERE).is_some_and(|asked| asked == path || asked == base)
+        };
+        let restricts_this = |request: &Request| restricts(request, &is_it);
         let mut steps = self.before.iter().chain([self.step]);
         steps.any(|step| match &step.action {
-            Action::Ask(requests) => requests.iter().any(|request| {
-                restricts(request, &|asked| {
-                    asked.strip_prefix(HERE).is_some_and(|asked| asked == path || asked == base)
-                })
-            }),
-            Action::Cut { .. } | Action::Raw { .. } | Action::Connect(_) => false,
+            Action::Ask(requests) => requests.iter().any(restricts_this),
+            Action::Cut { request, .. }
+            | Action::Spoilt { request, .. }
+            | Action::Longer { request, .. } => restricts_this(request),
+            Action::Raw { .. } | Action::Connect(_) => false,
         })
     }
 }

@@ -75,6 +75,10 @@ fn try_cases(args: &Args, servers: &mut Servers) -> Result<u64> {
             break;
         }
     }
+    for (operation, [succeeded, refused]) in &servers.outcomes {
+        println!("{operation}: {succeeded} succeeded, {refused} refused");
+    }
+    println!("{} events", servers.events);
     for (what, times) in &servers.known {
         println!("known, {times} times: {what}");
     }

@@ -42,6 +42,19 @@ impl Said {
         let behind = self.behind.iter().map(|(session, heard)| (*session, heard));
         own.chain(behind).filter_map(|(session, heard)| Some((session, heard.event()?))).collect()
     }
+    /// Brings the events that each session was told in one go into an order of their own.
+    pub(super) fn sort_events(&mut self) {
+        let key = |heard: &Heard| heard.event().map(|event| (event.path.clone(), event.kind));
+        for events in self.own.chunk_by_mut(|a, b| a.event().is_some() && b.event().is_some()) {
+            events.sort_by_key(key);
+        }
+        let together = |a: &(usize, Heard), b: &(usize, Heard)| {
+            a.0 == b.0 && a.1.event().is_some() && b.1.event().is_some()
+        };
+        for events in self.behind.chunk_by_mut(together) {
+            events.sort_by_key(|(_, heard)| key(heard));
+        }
+    }
     /// Removes one such event that `session` was told.
     pub(super) fn leave_out(&mut self, own: usize, session: usize, event: &WatcherEvent) {
         let is_it = |heard: &Heard| heard.event() == Some(event);
@@ -141,12 +154,20 @@ impl Player {
                 self.exchange(session, requests.len(), closes, &mut said, |c| c.send(&requests));
             }
             Action::Cut { request, lost } => {
-                let request = self.placed(request);
-                let closes = matches!(request, Request::CloseSession);
-                self.exchange(session, 1, closes, &mut said, |connection| {
-                    connection.send_changed(&request, |body| {
-                        body.truncate(body.len().saturating_sub(*lost));
-                    });
+                self.exchange_changed(session, request, &mut said, |body| {
+                    body.truncate(body.len().saturating_sub(*lost));
+                });
+            }
+            Action::Spoilt { request, at, byte } => {
+                self.exchange_changed(session, request, &mut said, |body| {
+                    if let Some(there) = body.get_mut(*at) {
+                        *there = *byte;
+                    }
+                });
+            }
+            Action::Longer { request, more } => {
+                self.exchange_changed(session, request, &mut said, |body| {
+                    body.resize(body.len() + *more, 0xFF);
                 });
             }
             Action::Raw { opcode, body } => {
@@ -189,6 +210,18 @@ impl Player {
         }
         self.notice(session, &heard);
         said.own.extend(heard);
+    }
+
+    fn exchange_changed(
+        &mut self,
+        session: usize,
+        request: &Request,
+        said: &mut Said,
+        change: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let request = self.placed(request);
+        let closes = matches!(request, Request::CloseSession);
+        self.exchange(session, 1, closes, said, |c| c.send_changed(&request, change));
     }
 
     fn ping_all(&mut self, first: usize, said: &mut Said) {

@@ -29,6 +29,10 @@ pub(super) enum Action {
     Ask(Vec<Request>),
     /// A request whose body lacks its last bytes.
     Cut { request: Request, lost: usize },
+    /// A request with one byte of its body changed.
+    Spoilt { request: Request, at: usize, byte: u8 },
+    /// A request with bytes behind its body.
+    Longer { request: Request, more: usize },
     /// A body that no [`Request`] has, or an opcode that nobody knows.
     Raw { opcode: i32, body: Vec<u8> },
     /// A new connection for the session while the old one stands.
@@ -48,7 +52,21 @@ pub(super) enum Credentials {
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    vec(step(), 1..=STEPS_MAX)
+    (prop::bool::weighted(0.8), vec(step(), 1..=STEPS_MAX)).prop_map(|(furnished, drawn)| {
+        let mut steps = if furnished { vec![furnish()] } else { vec![] };
+        steps.extend(drawn);
+        steps
+    })
+}
+
+/// Something to find for the others.
+fn furnish() -> Step {
+    let create = |path: &str| {
+        let (path, acl, flags) = (path.into(), Acl::open(), create_flags::PERSISTENT);
+        Request::Create(CreateRequest { path, data: None, acl, flags })
+    };
+    let creates = ["~/a", "~/b", "~/a/a", "~/a/b"].map(create);
+    Step { session: 0, action: Action::Ask(creates.into()) }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -60,6 +78,9 @@ fn action() -> impl Strategy<Value = Action> {
         60 => request().prop_map(|request| Action::Ask(vec![request])),
         8 => vec(request().prop_filter("takes its turn", takes_its_turn), 2..6).prop_map(Action::Ask),
         2 => (request(), 1..30usize).prop_map(|(request, lost)| Action::Cut { request, lost }),
+        3 => (request().prop_filter("spoils alike", spoils_alike), 0..60usize, odd_byte())
+            .prop_map(|(request, at, byte)| Action::Spoilt { request, at, byte }),
+        1 => (request(), 1..9usize).prop_map(|(request, more)| Action::Longer { request, more }),
         3 => raw().prop_map(|(opcode, body)| Action::Raw { opcode, body }),
         3 => credentials().prop_map(Action::Connect),
     ]
@@ -71,21 +92,27 @@ fn takes_its_turn(request: &Request) -> bool {
     !matches!(request, Request::Auth { .. } | Request::CloseSession)
 }
 
+/// Java's sync can say a null path again, and ours cannot; and the zxid in setWatches is not the
+/// same at both.
+fn spoils_alike(request: &Request) -> bool {
+    !matches!(request, Request::Sync { .. } | Request::SetWatches(_))
+}
+
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         16 => create().prop_map(Request::Create),
         6 => create().prop_map(Request::Create2),
         9 => (any_path(), version()).prop_map(|(path, version)| Request::Delete { path, version }),
-        8 => (any_path(), any::<bool>()).prop_map(|(path, watch)| Request::Exists { path, watch }),
-        8 => (any_path(), any::<bool>()).prop_map(|(path, watch)| Request::GetData { path, watch }),
+        8 => (any_path(), watch()).prop_map(|(path, watch)| Request::Exists { path, watch }),
+        8 => (any_path(), watch()).prop_map(|(path, watch)| Request::GetData { path, watch }),
         8 => (inner_path(), data(), version())
             .prop_map(|(path, data, version)| Request::SetData { path, data, version }),
         3 => any_path().prop_map(|path| Request::GetAcl { path }),
         4 => (inner_path(), acl(), version())
             .prop_map(|(path, acl, version)| Request::SetAcl { path, acl, version }),
-        4 => (any_path(), any::<bool>())
+        4 => (any_path(), watch())
             .prop_map(|(path, watch)| Request::GetChildren { path, watch }),
-        4 => (any_path(), any::<bool>())
+        4 => (any_path(), watch())
             .prop_map(|(path, watch)| Request::GetChildren2 { path, watch }),
         2 => any_path().prop_map(|path| Request::Sync { path }),
         1 => Just(Request::Ping),
@@ -206,10 +233,14 @@ fn any_path() -> impl Strategy<Value = String> {
     ]
 }
 
+fn watch() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.7)
+}
+
 fn version() -> impl Strategy<Value = i32> {
     prop_oneof![
-        8 => Just(-1),
-        8 => 0..4i32,
+        12 => Just(-1),
+        6 => 0..3i32,
         1 => select(vec![-2, i32::MIN, i32::MAX]),
     ]
 }
@@ -223,6 +254,7 @@ fn data() -> impl Strategy<Value = Option<Bytes>> {
 fn acl() -> impl Strategy<Value = Vec<Acl>> {
     prop_oneof![
         12 => Just(Acl::open()),
+        2 => Just(vec![Acl::world(perms::ALL & !perms::READ)]),
         3 => vec(acl_entry(), 0..4),
     ]
 }
@@ -260,10 +292,14 @@ fn acl_entry() -> impl Strategy<Value = Acl> {
     })
 }
 
+fn odd_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => select(vec![0, 1, 0x2F, 0x7F, 0x80, 0xFF]), 1 => any::<u8>()]
+}
+
 fn raw() -> impl Strategy<Value = (i32, Vec<u8>)> {
     prop_oneof![
         3 => (select(vec![0, -1, 10, 13, 23, 99, 108, 500, i32::MIN, i32::MAX]), vec(any::<u8>(), 0..9)),
-        2 => (select(vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15, 101]), vec(select(vec![0, 1, 0xFF]), 0..40)),
+        2 => (select(vec![1, 2, 3, 4, 5, 6, 7, 8, 12, 14, 15, 101]), vec(select(vec![0, 1, 0xFF]), 0..40)),
     ]
 }
 

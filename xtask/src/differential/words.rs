@@ -64,8 +64,12 @@ impl Words {
         if zxid < self.start {
             return "-early".into();
         }
+        format!("{:+}", self.since_start(zxid))
+    }
+    /// Transactions from the start of the case to `zxid`, but for those of this server only.
+    pub(super) fn since_start(&self, zxid: i64) -> i64 {
         let extra = self.extra.iter().filter(|extra| **extra <= zxid).count() as i64;
-        format!("{:+}", zxid - self.start - extra)
+        zxid - self.start - extra
     }
     fn session(&self, id: i64) -> String {
         match self.sessions.get(&id) {
