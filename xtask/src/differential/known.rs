@@ -6,6 +6,8 @@
 //! - names with characters beyond the basic plane: Java writes each as two surrogates. No znode can
 //!   have one, but setWatches and sync say again what they were told;
 //! - a sync of a null path, which Java answers with a null path;
+//! - anything that is sent before a setACL is answered: Java judges it by the old list or the new
+//!   one, depending on whether the setACL was applied by then; ours always by the new one;
 //! - deleteContainer and createSession, which Java carries out for any client, without a check;
 //! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
 

@@ -86,10 +86,10 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Java may answer auth before what was asked earlier; and what stands behind the end of a session
-/// may be read or not.
+/// Java may answer auth before what was asked earlier; what stands behind the end of a session may
+/// be read or not; and what stands behind a setACL, see [`super::known`].
 fn takes_its_turn(request: &Request) -> bool {
-    !matches!(request, Request::Auth { .. } | Request::CloseSession)
+    !matches!(request, Request::Auth { .. } | Request::CloseSession | Request::SetAcl { .. })
 }
 
 /// Java's sync can say a null path again, and ours cannot; and the zxid in setWatches is not the
