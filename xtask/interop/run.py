@@ -15,20 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jars
 from harness import TESTS, Test, checks_made, perform
-from servers import Ensemble, Programs
+from servers import Ensemble, bring_programs
 
 HERE = Path(__file__).parent
 AREAS = ["ops", "watches", "sessions", "recipes", "words", "java", "lifecycle", "samples",
          "bad_input", "crash", "mixed"]
-
-LOGGING = """\
-<Configuration status="error">
-  <Appenders><Console name="out"><PatternLayout pattern="%d{HH:mm:ss,SSS} %-5p %c{1}: %m%n"/></Console></Appenders>
-  <Loggers><Root level="warn"><AppenderRef ref="out"/></Root></Loggers>
-</Configuration>
-"""
 
 
 class Context:
@@ -38,7 +30,7 @@ class Context:
         self.kind: str = options.server
         self.work = work
         self.samples: Path = options.samples
-        self.programs = Programs(options.zebu.resolve(), options.cache / "jars", options.cache)
+        self.programs = bring_programs(options.zebu, options.cache)
         self.classes = options.cache / "classes"
         self._homes = 0
 
@@ -73,8 +65,6 @@ def main() -> int:
     options = parser.parse_args()
 
     options.cache = options.cache.resolve()
-    jars.bring(options.cache / "jars")
-    (options.cache / "log4j2.xml").write_text(LOGGING)
     for area in AREAS:
         importlib.import_module(f"test_{area}")
 

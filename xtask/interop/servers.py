@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import jars
 from harness import check, note, wait_until
 
 # Small, so that elections, pings and session expiry take moments.
@@ -56,6 +57,22 @@ class Programs:
     def java_client(self, main: str, *args: str, classes: Path | None = None) -> list[str]:
         path = f"{classes}:{self.classpath}" if classes else self.classpath
         return [*self.java, path, main, *args]
+
+
+LOGGING = """\
+<Configuration status="error">
+  <Appenders><Console name="out"><PatternLayout pattern="%d{HH:mm:ss,SSS} %-5p %c{1}: %m%n"/></Console></Appenders>
+  <Loggers><Root level="warn"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+"""
+
+
+def bring_programs(zebu: Path, cache: Path) -> Programs:
+    """Both kinds, ready to start: Java's comes into `cache`, once."""
+    cache = cache.resolve()
+    jars.bring(cache / "jars")
+    (cache / "log4j2.xml").write_text(LOGGING)
+    return Programs(zebu.resolve(), cache / "jars", cache)
 
 
 class Server:

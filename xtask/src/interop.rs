@@ -2,7 +2,7 @@
 //!
 //! The tests are Python because kazoo is; what they check stands there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -22,13 +22,16 @@ pub(crate) struct Args {
     only: String,
 }
 
+/// What starts servers: a python with kazoo, and where downloads are kept. Java is on the path.
+pub(crate) struct Tools {
+    pub(crate) python: PathBuf,
+    pub(crate) cache: PathBuf,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cache = shell::target().join("interop");
-    std::fs::create_dir_all(&cache)?;
-    let python = bring_python(&cache)?;
-    bring_java()?;
+    let Tools { python, cache } = bring_tools()?;
     if args.server == "zebu" {
-        shell::run(shell::cargo().args(["build", "--release", "--bin", "zebu"]))?;
+        build_server()?;
     }
     let root = shell::root();
     shell::run(
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .arg(root.join("xtask/interop/run.py"))
             .args(["--server", &args.server, "--only", &args.only])
             .arg("--zebu")
-            .arg(shell::target().join("release/zebu"))
+            .arg(built_server())
             .arg("--cache")
             .arg(&cache)
             .arg("--samples")
@@ -45,8 +48,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     )
 }
 
+pub(crate) fn bring_tools() -> Result<Tools> {
+    let cache = shell::target().join("interop");
+    std::fs::create_dir_all(&cache)?;
+    let python = bring_python(&cache)?;
+    bring_java()?;
+    Ok(Tools { python, cache })
+}
+
+pub(crate) fn build_server() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--release", "--bin", "zebu"]))?;
+    Ok(built_server())
+}
+
+fn built_server() -> PathBuf {
+    shell::target().join("release/zebu")
+}
+
 /// A virtual environment with kazoo; its python.
-fn bring_python(cache: &Path) -> Result<std::path::PathBuf> {
+fn bring_python(cache: &Path) -> Result<PathBuf> {
     let venv = cache.join("venv");
     let python = venv.join("bin/python");
     let imports = Command::new(&python).args(["-c", "import kazoo"]).output();

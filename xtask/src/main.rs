@@ -3,6 +3,7 @@
 //! Nothing that a server needs lives here.
 
 mod check;
+mod differential;
 mod driver;
 mod interop;
 mod lints_fire;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Stock ZooKeeper clients and servers against ours.
     Interop(interop::Args),
+    /// Random operations on Apache ZooKeeper and on our server: every answer must be the same.
+    Differential(differential::Args),
     /// The production driver on simulated sockets, tasks and time: its tests, and whole runs.
     Driver,
     /// Plant each known mistake and count the seeds until a checker sees it.
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy { report: true } => tidy::report(&shell::root()),
         Command::Tidy { report: false } => tidy::run(&shell::root()),
         Command::Driver => driver::run(),
+        Command::Differential(args) => differential::run(&args),
         Command::Interop(args) => interop::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::LintsFire => lints_fire::run(),

@@ -30,7 +30,7 @@ pub use pending::Pending;
 pub use watches::watch_of;
 
 use crate::ids::SessionId;
-use crate::proto::{ErrorCode, Id, Request, Response};
+use crate::proto::{ErrorCode, Id, OpCode, Request, Response};
 use crate::tree::{Applied, Database};
 use crate::txn::{Txn, TxnBody};
 use draft::Draft;
@@ -91,10 +91,15 @@ pub fn is_write(request: &Request) -> bool {
     route(request) == Route::Write
 }
 
-/// Is this one that no client may send? It is told so, and its connection is closed.
+/// Is this one that no client may send? It is told so, at no place in the order.
 // ZK: Request.isValid, UnimplementedRequestProcessor (3.9)
+// Departs: upstream closes the connection too; a client that tries what only newer servers know
+// would lose its watches for it.
 pub fn is_unimplemented(request: &Request) -> bool {
-    matches!(request, Request::Check { .. } | Request::Unknown(_))
+    matches!(
+        request,
+        Request::Check { .. } | Request::Malformed(OpCode::Check) | Request::Unknown(_)
+    )
 }
 
 /// Judges one request. `Ok` is what it does, already drawn into `draft`; `Err` is what is logged in
@@ -233,8 +238,11 @@ pub fn read(
         Request::WhoAmI => Ok(auth::who_am_i(auth)),
         Request::Sync { path } => Ok(sync::answer(path)),
         Request::Ping | Request::SetWatches(_) | Request::Auth { .. } => Ok(Response::Empty),
+        // Whether what nobody carries out could be read is not looked at.
+        Request::Check { .. } | Request::Malformed(OpCode::Check) | Request::Unknown(_) => {
+            Err(ErrorCode::UNIMPLEMENTED)
+        }
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
-        Request::Check { .. } | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
         Request::Create(_)
         | Request::Create2(_)
         | Request::CreateContainer(_)

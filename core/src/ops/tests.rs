@@ -481,6 +481,18 @@ fn what_is_no_write_is_refused_as_one() {
     }
 }
 
+#[test]
+fn a_check_alone_is_unimplemented_even_when_it_cannot_be_read() {
+    let leader = Leader::new();
+    for request in [check("/", -1), Request::Malformed(OpCode::Check), Request::Unknown(10)] {
+        assert!(!is_write(&request));
+        assert!(is_unimplemented(&request));
+        assert_eq!(read(&leader.database, NOBODY, &request), Err(ErrorCode::UNIMPLEMENTED));
+    }
+    let unreadable = read(&leader.database, NOBODY, &Request::Malformed(OpCode::Sync));
+    assert_eq!(unreadable, Err(ErrorCode::MARSHALLING_ERROR));
+}
+
 /// What the leader looked at may be another by the time its removal is judged.
 #[test]
 fn a_removal_is_judged_anew_at_its_place() {

@@ -8,7 +8,6 @@
 // ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
 
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,8 +15,8 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
 use crate::proto::{
-    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, Request, Response,
-    WatcherEvent,
+    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
+    Response, WatcherEvent,
 };
 use crate::session::{SessionIds, password};
 use crate::time::Instant;
@@ -342,9 +341,7 @@ impl Order {
         self.stats.received += 1;
         // Only servers make sessions and delete containers.
         let request = match request {
-            Request::CreateSession { .. } => {
-                Request::Unknown(crate::proto::OpCode::CreateSession.number())
-            }
+            Request::CreateSession { .. } => Request::Unknown(OpCode::CreateSession.number()),
             other => other,
         };
         if let Request::Auth { scheme, auth } = &request {
@@ -446,6 +443,11 @@ impl Order {
             }
             return;
         }
+        // ZK: ZooKeeperServer.processPacket (3.9): the one body that is read by the connection.
+        if let Request::Malformed(OpCode::Auth) = waiting.request {
+            let why = "unreadable auth packet".into();
+            return self.close(conn, CloseReason::Misbehaved(why), cx);
+        }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
             request => {
@@ -456,9 +458,7 @@ impl Order {
         if ops::is_unimplemented(&waiting.request) {
             let (xid, zxid) = (waiting.xid, -1);
             self.stats.answered(cx.now.mono.since(waiting.arrived));
-            self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
-            let why = format!("opcode {}", waiting.request.opcode());
-            return self.close(conn, CloseReason::Misbehaved(why), cx);
+            return self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
         }
         if let Some((kind, path)) = ops::watch_of(&waiting.request, &result) {
             self.watches.register(conn, kind, path.into());

@@ -71,11 +71,18 @@ fn a_multi_takes_only_its_own_kinds_of_parts() {
 }
 
 #[test]
-fn undefined_flags_spoil_a_multi_but_not_a_create() {
-    let create = "00000002 2f61 00000000 00000000 00000007";
-    assert!(matches!(decode(OpCode::Create, create), Request::Create(_)));
-    let multi = alloc::format!("00000001 00 ffffffff {create} ffffffff 01 ffffffff");
-    assert_eq!(decode(OpCode::Multi, &multi), Request::Malformed(OpCode::Multi));
+fn undefined_flags_and_those_of_ttl_nodes_spoil_a_multi_but_not_a_create() {
+    for flags in [-1, 5, 6, 7] {
+        let create = alloc::format!("00000002 2f61 00000000 00000000 {flags:08x}");
+        assert!(matches!(decode(OpCode::Create, &create), Request::Create(_)), "{flags}");
+        for kind in [1, 15, 19] {
+            let multi = alloc::format!("{kind:08x} 00 ffffffff {create} ffffffff 01 ffffffff");
+            assert_eq!(decode(OpCode::Multi, &multi), Request::Malformed(OpCode::Multi), "{flags}");
+        }
+    }
+    let ttl = "00000015 00 ffffffff 00000002 2f61 00000000 00000000 00000005 0000000000000001";
+    let multi = alloc::format!("{ttl} ffffffff 01 ffffffff");
+    assert!(matches!(decode(OpCode::Multi, &multi), Request::Multi(_)));
 }
 
 /// Of the flags of a TTL node without a time to live, too; a createTTL alone may have any flags.

@@ -1,0 +1,181 @@
+//! Where we differ on purpose. Each entry says why, and excuses only what it describes; whatever
+//! else differs is a finding.
+//!
+//! Not asked, because what follows could not be made alike again:
+//! - ids of scheme `ip` that are IPv6 addresses: ZooKeeper takes them from 3.10 on;
+//! - names with characters beyond the basic plane: Java writes each as two surrogates. No znode can
+//!   have one, but setWatches and sync say again what they were told;
+//! - a sync of a null path, which Java answers with a null path;
+//! - anything that is sent before a setACL is answered: Java judges it by the old list or the new
+//!   one, depending on whether the setACL was applied by then; ours always by the new one;
+//! - deleteContainer and createSession, which Java carries out for any client, without a check;
+//! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
+
+use zebu_core::proto::{
+    Acl, CreateRequest, ErrorCode, MultiResult, OpCode, Request, Response, WatcherEvent,
+};
+
+use super::play::Said;
+use super::sequence::{Action, HERE, Step};
+
+pub(super) struct Known {
+    pub(super) what: &'static str,
+    /// What Java and we said to the last step: does it show here, and what makes the two alike?
+    pub(super) remedies: fn(&Case<'_>, &Said, &Said) -> Vec<Remedy>,
+}
+
+/// A case as far as it has come.
+pub(super) struct Case<'a> {
+    pub(super) before: &'a [Step],
+    pub(super) step: &'a Step,
+    /// What [`HERE`] stands for.
+    pub(super) directory: &'a str,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Remedy {
+    /// Java used this zxid, and we none.
+    Discount(i64),
+    /// What the step's session was told is not compared, and it connects anew at both servers.
+    Reconnect,
+    /// Both refused the step's only request, in other words, and Java perhaps by a transaction.
+    SetReplyAside { java: i64, zebu: i64 },
+    /// The order of the events is not compared.
+    SortEvents,
+    /// We told this session, and Java did not.
+    LeaveOut { session: usize, event: WatcherEvent },
+}
+
+pub(super) const KNOWN: &[Known] = &[
+    // Ours keeps the connection: a client that asks for something new has done nothing wrong, and
+    // its watches have not deserved to go.
+    Known {
+        what: "an unknown opcode is answered with zxid -1, and closes the connection",
+        remedies: |case, java, zebu| {
+            let (java_replies, zebu_replies) = (java.replies(), zebu.replies());
+            let refused = matches!(java_replies[..], [(-1, Err(ErrorCode::UNIMPLEMENTED))])
+                && matches!(zebu_replies[..], [(_, Err(ErrorCode::UNIMPLEMENTED))]);
+            let ended = (java.ended(), zebu.ended());
+            let raw = matches!(case.step.action, Action::Raw { .. });
+            if raw && refused && ended == (true, false) { vec![Remedy::Reconnect] } else { vec![] }
+        },
+    },
+    // A request that cannot be read needs no transaction to be refused. Java does without one too,
+    // except for multi: it has drawn the zxid before it reads the body.
+    Known {
+        what: "a multi that cannot be read uses a zxid",
+        remedies: |case, java, zebu| {
+            let unreadable = Err(ErrorCode::MARSHALLING_ERROR);
+            let pairs = java.replies().into_iter().zip(zebu.replies());
+            pairs
+                .enumerate()
+                .filter(|(at, ((_, java), (_, zebu)))| {
+                    is_multi(case.step, *at) && **java == unreadable && **zebu == unreadable
+                })
+                .map(|(_, ((zxid, _), _))| Remedy::Discount(zxid))
+                .collect()
+        },
+    },
+    // We call it unreadable as soon as it is read. In Java it goes on until something trips over it,
+    // before or behind the zxid: setData says BADARGUMENTS, create and delete MARSHALLINGERROR.
+    Known {
+        what: "a null in the place of a path or a list is refused later",
+        remedies: |case, java, zebu| {
+            let negative_length = match &case.step.action {
+                Action::Spoilt { byte, .. } => *byte >= 0x80,
+                Action::Raw { body, .. } => body.contains(&0xFF),
+                Action::Ask(_) | Action::Cut { .. } | Action::Longer { .. } => false,
+                Action::Connect(_) => false,
+            };
+            match (&java.replies()[..], &zebu.replies()[..]) {
+                ([(java, said)], [(zebu, Err(ErrorCode::MARSHALLING_ERROR))])
+                    if negative_length && is_refusal(said) =>
+                {
+                    vec![Remedy::SetReplyAside { java: *java, zebu: *zebu }]
+                }
+                _ => vec![],
+            }
+        },
+    },
+    // A closing session's ephemerals go in the order of Java's hash table; ours go by name.
+    Known {
+        what: "the events of a session's end come in any order",
+        remedies: |case, java, zebu| {
+            let Action::Ask(requests) = &case.step.action else { return vec![] };
+            let closes = requests.contains(&Request::CloseSession);
+            let own = case.step.session;
+            let differ = java.events(own) != zebu.events(own);
+            if closes && differ { vec![Remedy::SortEvents] } else { vec![] }
+        },
+    },
+    // Ours is to do the same: not yet.
+    // JIRA: ZOOKEEPER-4799 (CVE-2024-23944)
+    Known {
+        what: "no event reaches a client that may not read the znode (not yet here)",
+        remedies: |case, java, zebu| {
+            let mut told = java.events(case.step.session);
+            let mut remedies = Vec::new();
+            for (session, event) in zebu.events(case.step.session) {
+                if let Some(at) = told.iter().position(|other| *other == (session, event)) {
+                    told.remove(at);
+                } else if case.restricted(&event.path) {
+                    remedies.push(Remedy::LeaveOut { session, event: event.clone() });
+                }
+            }
+            remedies
+        },
+    },
+];
+
+/// Was the `at`th request of the step a multi?
+fn is_multi(step: &Step, at: usize) -> bool {
+    match &step.action {
+        Action::Ask(requests) => matches!(requests.get(at), Some(Request::Multi(_))),
+        Action::Cut { request, .. }
+        | Action::Spoilt { request, .. }
+        | Action::Longer { request, .. } => matches!(request, Request::Multi(_)),
+        Action::Raw { opcode, .. } => *opcode == OpCode::Multi.number(),
+        Action::Connect(_) => false,
+    }
+}
+
+/// A multi that fails says so inside.
+pub(super) fn is_refusal(result: &Result<Response, ErrorCode>) -> bool {
+    match result {
+        Ok(Response::Multi(parts)) => {
+            parts.iter().any(|part| matches!(part, MultiResult::Error(_)))
+        }
+        result => result.is_err(),
+    }
+}
+
+impl Case<'_> {
+    /// Has anybody tried to close this znode to somebody?
+    fn restricted(&self, path: &str) -> bool {
+        let Some(path) = path.strip_prefix(self.directory) else { return false };
+        // A sequential znode was asked for without its number.
+        let base = path.trim_end_matches(|c: char| c.is_ascii_digit());
+        let is_it = |asked: &str| {
+            asked.strip_prefix(HERE).is_some_and(|asked| asked == path || asked == base)
+        };
+        let restricts_this = |request: &Request| restricts(request, &is_it);
+        let mut steps = self.before.iter().chain([self.step]);
+        steps.any(|step| match &step.action {
+            Action::Ask(requests) => requests.iter().any(restricts_this),
+            Action::Cut { request, .. }
+            | Action::Spoilt { request, .. }
+            | Action::Longer { request, .. } => restricts_this(request),
+            Action::Raw { .. } | Action::Connect(_) => false,
+        })
+    }
+}
+
+fn restricts(request: &Request, is_it: &dyn Fn(&str) -> bool) -> bool {
+    match request {
+        Request::Create(CreateRequest { path, acl, .. })
+        | Request::Create2(CreateRequest { path, acl, .. })
+        | Request::SetAcl { path, acl, .. } => is_it(path) && *acl != Acl::open(),
+        Request::Multi(parts) => parts.iter().any(|part| restricts(part, is_it)),
+        _ => false,
+    }
+}
