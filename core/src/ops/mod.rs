@@ -71,7 +71,10 @@ pub fn route(request: &Request) -> Route {
         | Request::GetChildren { .. }
         | Request::GetChildren2 { .. }
         | Request::Ping
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. } => Route::Read,
         // Departs: ZK 3.9 turns an unreadable write into a transaction under a zxid that is used
         // already, and the ensemble hangs on it. It needs no transaction to be refused.
@@ -127,7 +130,10 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         | Request::Sync { .. }
         | Request::Ping
         | Request::Multi(_)
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. }
         | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
     }
@@ -176,7 +182,10 @@ pub fn reply(
         | Request::Ping
         | Request::Check { .. }
         | Request::Multi(_)
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. }
         | Request::Malformed(_)
         | Request::Unknown(_) => Err(UNEXPECTED_TXN),
@@ -186,7 +195,8 @@ pub fn reply(
 /// The leader made a transaction that does not fit the request: upstream's "any internal exception".
 const UNEXPECTED_TXN: ErrorCode = ErrorCode::MARSHALLING_ERROR;
 
-/// The answer to a read. Watches are the server's to register, see [`watch_of`].
+/// The answer to a read. Watches are the server's to register, see [`watch_of`]; it also answers
+/// what is asked about them.
 // ZK: FinalRequestProcessor.processRequest (3.9)
 pub fn read(database: &Database, auth: &[Id], request: &Request) -> Result<Response, ErrorCode> {
     match request {
@@ -196,7 +206,13 @@ pub fn read(database: &Database, auth: &[Id], request: &Request) -> Result<Respo
         Request::GetChildren2 { path, .. } => read::get_children2(database, auth, path),
         Request::GetAcl { path } => acl::get(database, auth, path),
         Request::Sync { path } => Ok(sync::answer(path)),
-        Request::Ping | Request::SetWatches(_) | Request::Auth { .. } => Ok(Response::Empty),
+        // Whatever the path, and whoever asks: what may be told is decided when there is an event.
+        Request::AddWatch { .. } => Ok(Response::WatchAdded),
+        Request::Ping
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
+        | Request::SetWatches(_)
+        | Request::Auth { .. } => Ok(Response::Empty),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
         Request::Check { .. } | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
         Request::Create(_)

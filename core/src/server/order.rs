@@ -447,10 +447,16 @@ impl Order {
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
+            Request::CheckWatches { path, watcher } => {
+                watcher_found(self.watches.is_watching(conn, path, *watcher))
+            }
+            Request::RemoveWatches { path, watcher } => {
+                watcher_found(self.watches.remove(conn, path, *watcher))
+            }
             request => ops::read(&cx.database, &c.auth, request),
         };
-        if let Some((kind, path)) = ops::watch_of(&waiting.request, &result) {
-            self.watches.register(conn, kind, path.into());
+        if let Some((mode, path)) = ops::watch_of(&waiting.request, &result) {
+            self.watches.register(conn, mode, path.into());
         }
         self.answer(conn, waiting, result, cx.visible_zxid(), cx);
     }
@@ -552,6 +558,10 @@ impl Order {
         self.answer(conn, &waiting, result, entry.zxid(), cx);
         self.answer_waiting(conn, cx);
     }
+}
+
+fn watcher_found(found: bool) -> Result<Response, ErrorCode> {
+    if found { Ok(Response::Empty) } else { Err(ErrorCode::NO_WATCHER) }
 }
 
 /// Does this request wait for the leader?

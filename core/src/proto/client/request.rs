@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{CreateRequest, CreateTtlRequest, OpCode, Request, SetWatches, create_flags};
+use super::{
+    AddWatchMode, CreateRequest, CreateTtlRequest, OpCode, Request, SetWatches, WatcherType,
+    create_flags,
+};
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Reader, Write};
 use crate::proto::data::{Acl, put_strings, required, strings};
@@ -38,8 +41,11 @@ impl Request {
             Self::Ping => OpCode::Ping,
             Self::Check { .. } => OpCode::Check,
             Self::Multi(_) => OpCode::Multi,
+            Self::CheckWatches { .. } => OpCode::CheckWatches,
+            Self::RemoveWatches { .. } => OpCode::RemoveWatches,
             Self::SetWatches(set) if set.is_plain() => OpCode::SetWatches,
             Self::SetWatches(_) => OpCode::SetWatches2,
+            Self::AddWatch { .. } => OpCode::AddWatch,
             Self::Auth { .. } => OpCode::Auth,
             Self::CloseSession => OpCode::CloseSession,
             Self::CreateSession { .. } => OpCode::CreateSession,
@@ -82,7 +88,15 @@ impl Request {
                 out.put_i32(*version);
             }
             Self::Multi(parts) => encode_multi(parts, out),
+            Self::CheckWatches { path, watcher } | Self::RemoveWatches { path, watcher } => {
+                out.put_string(path);
+                out.put_i32(*watcher as i32);
+            }
             Self::SetWatches(set) => set.encode(out),
+            Self::AddWatch { path, mode } => {
+                out.put_string(path);
+                out.put_i32(*mode as i32);
+            }
             Self::Auth { scheme, auth } => {
                 out.put_i32(0);
                 out.put_string(scheme);
@@ -121,8 +135,17 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         OpCode::Ping => Request::Ping,
         OpCode::Check => Request::Check { path: path(from)?, version: from.i32()? },
         OpCode::Multi => Request::Multi(decode_multi(from)?),
+        OpCode::CheckWatches => {
+            Request::CheckWatches { path: path(from)?, watcher: WatcherType::decode(from)? }
+        }
+        OpCode::RemoveWatches => {
+            Request::RemoveWatches { path: path(from)?, watcher: WatcherType::decode(from)? }
+        }
         OpCode::SetWatches => Request::SetWatches(SetWatches::decode_plain(from)?),
         OpCode::SetWatches2 => Request::SetWatches(SetWatches::decode(from)?),
+        OpCode::AddWatch => {
+            Request::AddWatch { path: path(from)?, mode: AddWatchMode::decode(from)? }
+        }
         OpCode::Auth => {
             // The type in front is ignored. A null scheme is one that nobody provides.
             from.i32()?;
@@ -135,14 +158,11 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         OpCode::CreateSession => Request::CreateSession { timeout_ms: from.i32()? },
         // TODO: these become requests of their own once ops carries them out.
         OpCode::Reconfig
-        | OpCode::CheckWatches
-        | OpCode::RemoveWatches
         | OpCode::DeleteContainer
         | OpCode::MultiRead
         | OpCode::Sasl
         | OpCode::GetEphemerals
         | OpCode::GetAllChildrenNumber
-        | OpCode::AddWatch
         | OpCode::WhoAmI => Request::Unknown(opcode.number()),
     })
 }
@@ -164,6 +184,35 @@ impl CreateRequest {
             data: from.buffer()?,
             acl: Acl::decode_list(from)?,
             flags: from.i32()?,
+        })
+    }
+}
+
+impl WatcherType {
+    // ZK: Watcher.WatcherType.fromInt (3.9)
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match from.i32()? {
+            1 => Self::Children,
+            2 => Self::Data,
+            3 => Self::Any,
+            4 => Self::Persistent,
+            5 => Self::PersistentRecursive,
+            other => {
+                return Err(DecodeError::Undefined { what: "watcher type", value: other.into() });
+            }
+        })
+    }
+}
+
+impl AddWatchMode {
+    // ZK: WatcherMode.fromZooDef (3.9)
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match from.i32()? {
+            0 => Self::Persistent,
+            1 => Self::PersistentRecursive,
+            other => {
+                return Err(DecodeError::Undefined { what: "watch mode", value: other.into() });
+            }
         })
     }
 }

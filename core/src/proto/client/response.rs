@@ -14,6 +14,7 @@ impl Response {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Empty => {}
+            Self::WatchAdded => out.put_i32(ErrorCode::OK.0),
             Self::Path(path) => out.put_string(path),
             Self::PathStat { path, stat } => {
                 out.put_string(path);
@@ -57,6 +58,10 @@ impl Response {
                 Self::Children2 { children: strings(from, "child")?, stat: Stat::decode(from)? }
             }
             OpCode::Multi => Self::Multi(decode_results(from)?),
+            OpCode::AddWatch => {
+                from.i32()?;
+                Self::WatchAdded
+            }
             OpCode::CloseSession
             | OpCode::CreateSession
             | OpCode::Delete
@@ -72,7 +77,6 @@ impl Response {
             | OpCode::GetEphemerals
             | OpCode::GetAllChildrenNumber
             | OpCode::SetWatches2
-            | OpCode::AddWatch
             | OpCode::WhoAmI => Self::Empty,
         })
     }
