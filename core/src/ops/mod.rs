@@ -23,6 +23,7 @@ mod sync;
 mod tests;
 mod watches;
 
+pub use acl::may_read;
 pub use auth::authenticate;
 pub use pending::Pending;
 pub use watches::watch_of;

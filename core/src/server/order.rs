@@ -15,14 +15,14 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
 use crate::proto::{
-    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, Request, Response,
-    WatcherEvent,
+    Acl, ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, Request,
+    Response, WatcherEvent,
 };
 use crate::session::{SessionIds, password};
 use crate::time::Instant;
 use crate::tree::Applied;
 use crate::txn::{Entry, TxnBody};
-use crate::watch::WatchTable;
+use crate::watch::{Notice, WatchTable};
 
 use super::cx::Cx;
 use super::stats::Stats;
@@ -497,11 +497,9 @@ impl Order {
             self.reply(conn, ClientMessage::Event { zxid, event }, cx);
         }
         for change in &applied.changes {
-            for (conn, event) in self.watches.fire(change) {
-                if cx.config.planted(Mutant::EventAfterReplies) {
-                    self.late_events.push((conn, zxid.to_wire(), event));
-                } else {
-                    self.reply(conn, ClientMessage::Event { zxid: zxid.to_wire(), event }, cx);
+            for Notice { event, acl, conns } in self.watches.fire(change) {
+                for conn in conns {
+                    self.notify(conn, acl, zxid, &event, cx);
                 }
             }
         }
@@ -513,6 +511,19 @@ impl Order {
             && let Some(&holder) = self.holders.get(&session)
         {
             self.close(holder, CloseReason::SessionClosed(session), cx);
+        }
+    }
+
+    // ZK: NIOServerCnxn.process (3.9)
+    fn notify(&mut self, conn: ConnId, acl: &[Acl], zxid: Zxid, event: &WatcherEvent, cx: &mut Cx) {
+        if !self.conns.get(&conn).is_some_and(|c| ops::may_read(acl, &c.auth)) {
+            return;
+        }
+        let (zxid, event) = (zxid.to_wire(), event.clone());
+        if cx.config.planted(Mutant::EventAfterReplies) {
+            self.late_events.push((conn, zxid, event));
+        } else {
+            self.reply(conn, ClientMessage::Event { zxid, event }, cx);
         }
     }
 

@@ -13,14 +13,15 @@
 //! its children the child and persistent watches. A connection is told once however many of its
 //! watches hear a thing, and those among them that are for one time are used up by it.
 //!
-//! Whether a connection may still read what it watches is not asked here.
+//! Whether a connection may read what it watches is asked when there is something to tell, by who
+//! tells it; each notice has the access list to ask.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ids::{ConnId, Zxid};
 use crate::mutant::Mutant;
-use crate::proto::{EventKind, SetWatches, WatcherEvent, WatcherType};
+use crate::proto::{Acl, EventKind, SetWatches, WatcherEvent, WatcherType};
 use crate::tree::{Change, Tree, path};
 
 mod modes;
@@ -30,6 +31,16 @@ use modes::Modes;
 use table::Table;
 
 pub use modes::WatchMode;
+
+/// One event, and whom to send it to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice<'a> {
+    pub event: WatcherEvent,
+    /// Only to those who may read by this list. The others hear nothing, and their one-time watches
+    /// are used up nevertheless.
+    pub acl: &'a [Acl],
+    pub conns: Vec<ConnId>,
+}
 
 /// Watches by path and connection.
 #[derive(Clone, Debug, Default)]
@@ -66,28 +77,35 @@ impl WatchTable {
     /// The events of one change, in the order in which they are to be sent; one-time watches that
     /// fired are gone.
     // ZK: DataTree.createNode, deleteNode, setData (3.9)
-    pub fn fire(&mut self, change: &Change) -> Vec<(ConnId, WatcherEvent)> {
-        let mut events = Vec::new();
-        match change {
-            Change::Created { path } => {
-                let conns = self.hear_of_data(path);
-                push(&mut events, EventKind::NodeCreated, path, conns);
-                self.trigger_parent(&mut events, path);
+    pub fn fire<'a>(&mut self, change: &'a Change) -> Vec<Notice<'a>> {
+        let mut notices = Vec::new();
+        let mut push = |kind, path, acl, conns: Vec<ConnId>| {
+            if !conns.is_empty() {
+                notices.push(Notice { event: event(kind, path), acl, conns });
             }
-            Change::Deleted { path } => {
+        };
+        match change {
+            Change::Created { path, acl, parent_acl } => {
+                let parent = path::parent(path);
+                push(EventKind::NodeCreated, path, acl, self.hear_of_data(path));
+                let above = self.hear_of_children(parent);
+                push(EventKind::NodeChildrenChanged, parent, parent_acl, above);
+            }
+            Change::Deleted { path, acl, parent_acl } => {
+                let parent = path::parent(path);
                 let told = self.hear_of_data(path);
                 let mut others = self.hear_of_children(path);
                 others.retain(|conn| told.binary_search(conn).is_err());
-                push(&mut events, EventKind::NodeDeleted, path, told);
-                push(&mut events, EventKind::NodeDeleted, path, others);
-                self.trigger_parent(&mut events, path);
+                push(EventKind::NodeDeleted, path, acl, told);
+                push(EventKind::NodeDeleted, path, acl, others);
+                let above = self.hear_of_children(parent);
+                push(EventKind::NodeChildrenChanged, parent, parent_acl, above);
             }
-            Change::DataChanged { path } => {
-                let conns = self.hear_of_data(path);
-                push(&mut events, EventKind::NodeDataChanged, path, conns);
+            Change::DataChanged { path, acl } => {
+                push(EventKind::NodeDataChanged, path, acl, self.hear_of_data(path));
             }
         }
-        events
+        notices
     }
 
     /// Catches up after a reconnect: events that are due now, the others armed again.
@@ -183,16 +201,6 @@ impl WatchTable {
         }
         conns
     }
-
-    fn trigger_parent(&mut self, events: &mut Vec<(ConnId, WatcherEvent)>, path: &str) {
-        let parent = path::parent(path);
-        let conns = self.hear_of_children(parent);
-        push(events, EventKind::NodeChildrenChanged, parent, conns);
-    }
-}
-
-fn push(events: &mut Vec<(ConnId, WatcherEvent)>, kind: EventKind, path: &str, conns: Vec<ConnId>) {
-    events.extend(conns.into_iter().map(|conn| (conn, event(kind, path))));
 }
 
 fn event(kind: EventKind, path: &str) -> WatcherEvent {

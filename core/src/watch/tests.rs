@@ -1,13 +1,14 @@
 //! The table of rules, and a model that keeps registrations in one flat set.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use std::vec;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{SessionId, Xid};
-use crate::proto::Acl;
+use crate::proto::{Acl, perms};
 use crate::time::WallTime;
 use crate::tree::Database;
 use crate::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
@@ -16,13 +17,29 @@ const A: ConnId = ConnId(1);
 const B: ConnId = ConnId(2);
 
 fn created(path: &str) -> Change {
-    Change::Created { path: path.into() }
+    Change::Created { path: path.into(), acl: own(), parent_acl: Acl::open().into() }
 }
 fn deleted(path: &str) -> Change {
-    Change::Deleted { path: path.into() }
+    Change::Deleted { path: path.into(), acl: own(), parent_acl: Acl::open().into() }
 }
 fn changed(path: &str) -> Change {
-    Change::DataChanged { path: path.into() }
+    Change::DataChanged { path: path.into(), acl: own() }
+}
+/// The list of what changed; its parent's is open.
+fn own() -> Arc<[Acl]> {
+    [Acl::world(perms::READ)].into()
+}
+
+/// What `change` fires, one event after the other.
+fn events_of(watches: &mut WatchTable, change: &Change) -> Vec<(ConnId, WatcherEvent)> {
+    let mut events = Vec::new();
+    for Notice { event, acl, conns } in watches.fire(change) {
+        let of_parent = event.kind == EventKind::NodeChildrenChanged;
+        let list = if of_parent { Acl::open().into() } else { own() };
+        assert_eq!(*acl, *list, "{event:?}");
+        events.extend(conns.into_iter().map(|conn| (conn, event.clone())));
+    }
+    events
 }
 
 /// What `change` fires, written `conn kind path`.
@@ -30,7 +47,7 @@ fn fired(watches: &mut WatchTable, change: Change) -> Vec<String> {
     let line = |(conn, event): (ConnId, WatcherEvent)| {
         alloc::format!("{} {:?} {}", conn.0, event.kind, event.path)
     };
-    watches.fire(&change).into_iter().map(line).collect()
+    events_of(watches, &change).into_iter().map(line).collect()
 }
 
 type Row = (&'static [(ConnId, WatchMode, &'static str)], Change, &'static [&'static str]);
@@ -194,7 +211,7 @@ fn a_crowd_is_notified_in_order_and_leaves_nothing_behind() {
     }
     watches.forget(ConnId(500));
     assert_eq!(watches.count(), 1998);
-    let events = watches.fire(&deleted("/p"));
+    let events = events_of(&mut watches, &deleted("/p"));
     assert_eq!(events.len(), 999);
     assert!(events.is_sorted_by_key(|(conn, _)| *conn));
     assert!(watches.table.is_bare());
@@ -326,9 +343,9 @@ fn model_fire(model: &mut Model, change: &Change) -> Vec<(ConnId, WatcherEvent)>
         heard
     };
     let (path, kind) = match change {
-        Change::Created { path } => (path, EventKind::NodeCreated),
-        Change::Deleted { path } => (path, EventKind::NodeDeleted),
-        Change::DataChanged { path } => (path, EventKind::NodeDataChanged),
+        Change::Created { path, .. } => (path, EventKind::NodeCreated),
+        Change::Deleted { path, .. } => (path, EventKind::NodeDeleted),
+        Change::DataChanged { path, .. } => (path, EventKind::NodeDataChanged),
     };
     let data = take(WatchMode::Data, path);
     let mut events: Vec<_> = data.iter().map(|conn| (*conn, event(kind, path))).collect();
@@ -394,7 +411,7 @@ proptest! {
                     model.retain(|watch| watch.2 != conn);
                 }
                 Op::Fire(change) => {
-                    prop_assert_eq!(watches.fire(&change), model_fire(&mut model, &change));
+                    prop_assert_eq!(events_of(&mut watches, &change), model_fire(&mut model, &change));
                 }
             }
             prop_assert_eq!(watches.count(), model_count(&model));

@@ -1,4 +1,5 @@
 //! Tests of whole servers through the boundary, without a simulator's faults.
 
 mod cluster;
+mod watches;
 mod zab;
