@@ -113,7 +113,9 @@ impl Outgoing for ClientMessage {
             Self::Event { event, .. } => event.path.len(),
             Self::Reply { result: Err(_), .. } => 0,
             Self::Reply { result: Ok(response), .. } => match response {
-                Response::Empty | Response::Stat(_) | Response::Count(_) => 0,
+                Response::Empty | Response::WatchAdded | Response::Stat(_) | Response::Count(_) => {
+                    0
+                }
                 Response::Path(path) | Response::PathStat { path, .. } => path.len(),
                 Response::Data { data, .. } => data.as_ref().map_or(0, |data| data.len()),
                 Response::Acl { acl, .. } => {

@@ -80,6 +80,8 @@ counters! {
     Reopened = "sessions closed and reopened";
     WatchesFired = "watches fired";
     WatchesRearmed = "watches re-armed";
+    PersistentRearmed = "persistent watches re-armed";
+    WatchesRemoved = "removals of watches asked for";
     CatchUpEvents = "events by setWatches";
     Calls = "calls";
     CallsOk = "calls that succeeded";
@@ -214,7 +216,12 @@ impl Counters {
                 Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
                 Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
             },
-            Observation::Call { .. } => self.add(Counter::Calls, 1),
+            Observation::Call { request, .. } => {
+                self.add(Counter::Calls, 1);
+                if let Request::RemoveWatches { .. } = request {
+                    self.add(Counter::WatchesRemoved, 1);
+                }
+            }
             Observation::Watch { zxid, .. } => {
                 self.add(Counter::WatchesFired, 1);
                 if *zxid == -1 {
@@ -233,6 +240,8 @@ impl Counters {
             } => {
                 let many = set.data.len() + set.exist.len() + set.child.len();
                 self.add(Counter::WatchesRearmed, many as u64);
+                let persistent = set.persistent.len() + set.persistent_recursive.len();
+                self.add(Counter::PersistentRearmed, persistent as u64);
             }
             _ => {}
         }

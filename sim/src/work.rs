@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use zebu_core::client::Outcome;
 use zebu_core::proto::{
-    Acl, CreateRequest, CreateTtlRequest, ErrorCode, Request, Response, Stat, WatcherEvent,
-    create_flags, perms,
+    Acl, AddWatchMode, CreateRequest, CreateTtlRequest, ErrorCode, Request, Response, Stat,
+    WatcherEvent, WatcherType, create_flags, perms,
 };
 
 use crate::decide::Draw;
@@ -64,6 +64,10 @@ pub enum OpKind {
     MultiRead,
     /// Requests that are to be refused in their place: a check alone, an unknown opcode.
     Strange,
+    /// A persistent watch or a recursive one, there or above it.
+    AddWatch,
+    RemoveWatches,
+    CheckWatches,
 }
 
 #[derive(Clone, Debug)]
@@ -320,6 +324,19 @@ impl Work {
                     Request::GetChildren { path, watch: false },
                 ])
             }
+            OpKind::AddWatch => {
+                let mode = match draw.below(2) {
+                    0 => AddWatchMode::Persistent,
+                    _ => AddWatchMode::PersistentRecursive,
+                };
+                Request::AddWatch { path: watched(path, draw), mode }
+            }
+            OpKind::RemoveWatches => {
+                Request::RemoveWatches { path: watched(path, draw), watcher: watcher(draw) }
+            }
+            OpKind::CheckWatches => {
+                Request::CheckWatches { path: watched(path, draw), watcher: watcher(draw) }
+            }
             OpKind::Strange => match draw.below(3) {
                 0 => Request::Check { path, version: -1 },
                 1 => Request::Unknown(4711),
@@ -517,6 +534,23 @@ impl Work {
     }
 }
 
+/// Mostly `path`, or what is above it.
+fn watched(path: String, draw: &mut Draw) -> String {
+    match draw.below(4) {
+        0 => BASE.into(),
+        1 if draw.one_in(4) => "/".into(),
+        _ => path,
+    }
+}
+fn watcher(draw: &mut Draw) -> WatcherType {
+    match draw.below(8) {
+        0 => WatcherType::Children,
+        1 => WatcherType::Data,
+        2 | 3 => WatcherType::Persistent,
+        4 | 5 => WatcherType::PersistentRecursive,
+        _ => WatcherType::Any,
+    }
+}
 fn base(path: u64) -> String {
     format!("{BASE}/p{path}")
 }
@@ -588,10 +622,11 @@ mod tests {
         let all = "set cas create create2 create_sequential create_ephemeral \
             create_ephemeral_sequential create_container create_ttl delete delete_cas get get_watch \
             exists exists_watch children children_watch children2 get_acl set_acl multi \
-            multi_failing sync_get in_container get_ephemerals count_children multi_read strange";
+            multi_failing sync_get in_container get_ephemerals count_children multi_read strange \
+            add_watch remove_watches check_watches";
         let text: String = all.split_whitespace().map(|op| format!("{op} = 1\n")).collect();
         let ops: BTreeMap<OpKind, u32> = toml::from_str(&text).unwrap();
-        assert_eq!(ops.len(), 28);
+        assert_eq!(ops.len(), 31);
         let mut work = Work::new(WorkKind::Mix, &ops, 2, 3);
         let requests: Vec<String> = (0..2000)
             .filter_map(|n| work.next(0, &mut draw(n)))
@@ -617,6 +652,9 @@ mod tests {
             "Check",
             "Multi",
             "Unknown",
+            "AddWatch",
+            "RemoveWatches",
+            "CheckWatches",
         ] {
             assert!(requests.iter().any(|r| r.starts_with(kind)), "{kind}");
         }

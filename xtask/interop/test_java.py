@@ -72,7 +72,7 @@ def watches(context, ensemble):
     run(context, ensemble, "watches")
 
 
-@shared(1, not_yet="addWatch and removeWatches")
+@shared(1, 3)
 def persistent_watches(context, ensemble):
     run(context, ensemble, "persistent-watches")
 

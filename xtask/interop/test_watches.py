@@ -1,10 +1,12 @@
-"""Watches through kazoo: one event each, the right kind, before the new state is seen."""
+"""Watches through kazoo: one event each, the right kind, before the new state is seen. Persistent
+ones are not in kazoo 2.11, so they are asked for frame by frame (and by the Java client)."""
 
 import queue
+import struct
 
 from kazoo.protocol.states import EventType
 
-from clients import area, client
+from clients import Raw, area, client, string
 from harness import alone, check, equal, shared, wait_until
 
 
@@ -109,6 +111,61 @@ def event_comes_before_the_new_state(_, ensemble):
             wait_until("the event", lambda: told, 5)
             late += len(told) != 1
         equal("100 changes, one event each", late, 0)
+
+
+CHECK, REMOVE, SET_WATCHES_2, ADD_WATCH = 17, 18, 105, 106
+CREATED, DELETED, CHANGED, CHILDREN_CHANGED = 1, 2, 3, 4
+
+
+def answer(raw, xid, opcode, path, number):
+    """(xid, error, body) of a request about a path and a mode or a kind of watch."""
+    got = raw.request(xid, opcode, string(path) + struct.pack(">i", number))
+    return got[0], got[2], got[3]
+
+
+def events(raw, count):
+    """So many notifications: (header and state are right, kind, path)."""
+    seen = []
+    for _ in range(count):
+        frame = raw.receive()
+        xid, zxid, error, kind, state, _ = struct.unpack_from(">iqiiii", frame)
+        seen.append(((xid, error, state) == (-1, 0, 3) and zxid > 0, kind, frame[28:].decode()))
+    return seen
+
+
+@shared(1, 3)
+def persistent_watches(_, ensemble):
+    persistent, recursive = 0, 1
+    children, data, everything = 1, 2, 3
+    with area(ensemble, "wpersist") as (zk, root), Raw(ensemble.servers[0].client_port) as raw:
+        raw.connect()
+        a = f"{root}/a"
+        equal("addWatch has a body", answer(raw, 1, ADD_WATCH, root, recursive), (1, 0, bytes(4)))
+        equal("another mode there", answer(raw, 2, ADD_WATCH, root, persistent), (2, 0, bytes(4)))
+        equal("no third mode", answer(raw, 3, ADD_WATCH, root, 2), (3, -5, b""))
+        for _ in range(2):
+            zk.create(a)
+            zk.create(f"{a}/b")
+            zk.set(a, b"x")
+            zk.delete(a, recursive=True)
+            expected = [(True, CREATED, a), (True, CHILDREN_CHANGED, root), (True, CREATED, f"{a}/b"),
+                        (True, CHANGED, a), (True, DELETED, f"{a}/b"), (True, DELETED, a),
+                        (True, CHILDREN_CHANGED, root)]
+            equal("every change, each once", events(raw, len(expected)), expected)
+        equal("no one-time watch to check", answer(raw, 4, CHECK, root, data), (4, -121, b""))
+        equal("nor to remove", answer(raw, 5, REMOVE, root, children), (5, -121, b""))
+        equal("some watch to check", answer(raw, 6, CHECK, root, everything), (6, 0, b""))
+        equal("no sixth kind", answer(raw, 7, CHECK, root, 6), (7, -5, b""))
+        equal("removed", answer(raw, 8, REMOVE, root, everything), (8, 0, b""))
+        equal("all of them", answer(raw, 9, REMOVE, root, everything), (9, -121, b""))
+        zk.set(root, b"unheard")
+        nothing = struct.pack(">i", 0)
+        paths = struct.pack(">i", 1) + string(root)
+        set_watches = struct.pack(">q", 0) + nothing * 3 + paths + paths
+        got = raw.request(-8, SET_WATCHES_2, set_watches)
+        equal("setWatches2 tells of nothing past", (got[0], got[2], got[3]), (-8, 0, b""))
+        zk.create(a)
+        equal("but sets both", events(raw, 2), [(True, CREATED, a), (True, CHILDREN_CHANGED, root)])
 
 
 @alone

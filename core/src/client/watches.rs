@@ -6,7 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ids::Zxid;
-use crate::proto::{ErrorCode, EventKind, Request, Response, SetWatches, WatcherEvent};
+use crate::proto::{
+    AddWatchMode, ErrorCode, EventKind, Request, Response, SetWatches, WatcherEvent, WatcherType,
+};
 
 /// Bytes of paths in one setWatches; the last path may go beyond.
 // ZK: ClientCnxn.SET_WATCHES_MAX_LENGTH (3.9)
@@ -19,11 +21,15 @@ pub(super) struct Watches {
     /// differs: there the creation, here the deletion and changes.
     exist: BTreeSet<String>,
     child: BTreeSet<String>,
+    persistent: BTreeSet<String>,
+    persistent_recursive: BTreeSet<String>,
 }
 
 impl Watches {
-    /// Remembers the watch that `request` left, given how it was answered.
-    // ZK: ZooKeeper.ExistsWatchRegistration, DataWatchRegistration, ChildWatchRegistration (3.9)
+    /// Remembers the watch that `request` left, or forgets those it took away, given how it was
+    /// answered.
+    // ZK: ZooKeeper.ExistsWatchRegistration, DataWatchRegistration, ChildWatchRegistration,
+    // AddWatchRegistration (3.9)
     pub(super) fn answered(&mut self, request: &Request, result: &Result<Response, ErrorCode>) {
         let (set, path) = match (request, result) {
             (Request::Exists { path, watch: true }, Ok(_)) => (&mut self.data, path),
@@ -36,9 +42,40 @@ impl Watches {
                 | Request::GetChildren2 { path, watch: true },
                 Ok(_),
             ) => (&mut self.child, path),
+            (Request::AddWatch { path, mode: AddWatchMode::Persistent }, Ok(_)) => {
+                (&mut self.persistent, path)
+            }
+            (Request::AddWatch { path, mode: AddWatchMode::PersistentRecursive }, Ok(_)) => {
+                (&mut self.persistent_recursive, path)
+            }
+            (Request::RemoveWatches { path, watcher }, Ok(_)) => {
+                return self.removed(path, *watcher);
+            }
             _ => return,
         };
         set.insert(path.clone());
+    }
+
+    // ZK: ZKWatchManager.removeWatcher (3.9)
+    fn removed(&mut self, path: &str, watcher: WatcherType) {
+        let forget = |sets: &mut [&mut BTreeSet<String>]| {
+            for set in sets {
+                set.remove(path);
+            }
+        };
+        match watcher {
+            WatcherType::Children => forget(&mut [&mut self.child]),
+            WatcherType::Data => forget(&mut [&mut self.data, &mut self.exist]),
+            WatcherType::Persistent => forget(&mut [&mut self.persistent]),
+            WatcherType::PersistentRecursive => forget(&mut [&mut self.persistent_recursive]),
+            WatcherType::Any => forget(&mut [
+                &mut self.child,
+                &mut self.data,
+                &mut self.exist,
+                &mut self.persistent,
+                &mut self.persistent_recursive,
+            ]),
+        }
     }
 
     /// Forgets the watches that the server used up for this event.
@@ -61,6 +98,7 @@ impl Watches {
     }
 
     /// What to send so that a server has these watches, and reports what happened since `seen`.
+    /// Without persistent ones a batch travels as setWatches, which older servers know too.
     // ZK: ClientCnxn.SendThread.primeConnection (3.9)
     pub(super) fn set_again(&self, seen: Zxid) -> Vec<SetWatches> {
         let mut batches: Vec<SetWatches> = Vec::new();
@@ -78,6 +116,8 @@ impl Watches {
         add(&self.data, |set| &mut set.data);
         add(&self.exist, |set| &mut set.exist);
         add(&self.child, |set| &mut set.child);
+        add(&self.persistent, |set| &mut set.persistent);
+        add(&self.persistent_recursive, |set| &mut set.persistent_recursive);
         batches
     }
 }
@@ -146,6 +186,38 @@ mod tests {
             watches.fired(&WatcherEvent { kind, path: "/a".into() });
             assert_eq!(watches.set_again(Zxid(9)), left, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn persistent_watches_stay_until_they_are_removed() {
+        let mut watches = Watches::default();
+        let add = |mode| Request::AddWatch { path: "/a".into(), mode };
+        watches.answered(&add(AddWatchMode::Persistent), &Err(ErrorCode::UNIMPLEMENTED));
+        assert_eq!(watches.set_again(Zxid(9)), []);
+        watches.answered(&add(AddWatchMode::Persistent), &Ok(Response::WatchAdded));
+        watches.answered(&add(AddWatchMode::PersistentRecursive), &Ok(Response::WatchAdded));
+        watches.answered(&exists("/a"), &found());
+        for kind in [EventKind::NodeCreated, EventKind::NodeDeleted, EventKind::NodeDataChanged] {
+            watches.fired(&WatcherEvent { kind, path: "/a".into() });
+        }
+        let all = SetWatches {
+            persistent: vec!["/a".into()],
+            persistent_recursive: vec!["/a".into()],
+            ..empty(Zxid(9))
+        };
+        assert_eq!(watches.set_again(Zxid(9)), vec![all.clone()]);
+        assert_eq!(Request::SetWatches(all.clone()).opcode(), 105, "setWatches2");
+
+        let mut remove = |watcher, result: Result<Response, ErrorCode>| {
+            watches.answered(&Request::RemoveWatches { path: "/a".into(), watcher }, &result);
+            watches.set_again(Zxid(9))
+        };
+        let any = WatcherType::Any;
+        assert_eq!(remove(any, Err(ErrorCode::NO_WATCHER)), vec![all.clone()]);
+        assert_eq!(remove(WatcherType::Children, Ok(Response::Empty)), vec![all.clone()]);
+        let recursive = SetWatches { persistent: vec![], ..all };
+        assert_eq!(remove(WatcherType::Persistent, Ok(Response::Empty)), [recursive]);
+        assert_eq!(remove(any, Ok(Response::Empty)), []);
     }
 
     #[test]

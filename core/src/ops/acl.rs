@@ -23,6 +23,11 @@ pub(super) fn check(acl: &[Acl], perms: i32, auth: &[Id]) -> Result<(), ErrorCod
     if allowed { Ok(()) } else { Err(ErrorCode::NO_AUTH) }
 }
 
+/// May a connection with these ids be told of what happens to a znode with this list?
+pub fn may_read(acl: &[Acl], auth: &[Id]) -> bool {
+    check(acl, perms::READ, auth).is_ok()
+}
+
 fn matches_any(entry: &Id, auth: &[Id]) -> bool {
     match entry.scheme.as_str() {
         "world" => entry.id == "anyone",

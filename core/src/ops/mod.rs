@@ -24,6 +24,7 @@ mod sync;
 mod tests;
 mod watches;
 
+pub use acl::may_read;
 pub use auth::authenticate;
 pub use delete::may_go;
 pub use pending::Pending;
@@ -78,7 +79,10 @@ pub fn route(request: &Request) -> Route {
         | Request::GetAllChildrenNumber { .. }
         | Request::WhoAmI
         | Request::Ping
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. } => Route::Read,
         // Departs: ZK 3.9 turns an unreadable write into a transaction under a zxid that is used
         // already, and the ensemble hangs on it. It needs no transaction to be refused.
@@ -150,7 +154,10 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         | Request::WhoAmI
         | Request::Ping
         | Request::Multi(_)
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. }
         | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
     }
@@ -204,7 +211,10 @@ pub fn reply(
         | Request::Check { .. }
         | Request::Multi(_)
         | Request::Reconfig(_)
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
+        | Request::AddWatch { .. }
         | Request::Auth { .. }
         | Request::Malformed(_)
         | Request::Unknown(_) => Err(UNEXPECTED_TXN),
@@ -214,7 +224,8 @@ pub fn reply(
 /// The leader made a transaction that does not fit the request: upstream's "any internal exception".
 const UNEXPECTED_TXN: ErrorCode = ErrorCode::MARSHALLING_ERROR;
 
-/// The answer to a read. Watches are the server's to register, see [`watch_of`].
+/// The answer to a read. Watches are the server's to register, see [`watch_of`]; it also answers
+/// what is asked about them.
 // ZK: FinalRequestProcessor.processRequest (3.9)
 pub fn read(
     database: &Database,
@@ -237,7 +248,13 @@ pub fn read(
         }
         Request::WhoAmI => Ok(auth::who_am_i(auth)),
         Request::Sync { path } => Ok(sync::answer(path)),
-        Request::Ping | Request::SetWatches(_) | Request::Auth { .. } => Ok(Response::Empty),
+        // Whatever the path, and whoever asks: what may be told is decided when there is an event.
+        Request::AddWatch { .. } => Ok(Response::WatchAdded),
+        Request::Ping
+        | Request::CheckWatches { .. }
+        | Request::RemoveWatches { .. }
+        | Request::SetWatches(_)
+        | Request::Auth { .. } => Ok(Response::Empty),
         // Whether what nobody carries out could be read is not looked at.
         Request::Check { .. } | Request::Malformed(OpCode::Check) | Request::Unknown(_) => {
             Err(ErrorCode::UNIMPLEMENTED)

@@ -1,26 +1,33 @@
-//! Which watch a read leaves behind. The tables and what fires them are in [`crate::watch`].
+//! Which watch a request leaves behind. The table and what fires them are in [`crate::watch`].
 
-use crate::proto::{ErrorCode, Request, Response};
-use crate::watch::WatchKind;
+use crate::proto::{AddWatchMode, ErrorCode, Request, Response};
+use crate::watch::WatchMode;
 
-/// The watch that a read asks for, given how it was answered: exists also watches a missing node.
+/// The watch that a request asks for, given how it was answered: exists also watches a missing node.
 // ZK: FinalRequestProcessor.processRequest (3.9), ZooKeeper.ExistsWatchRegistration
 pub fn watch_of<'a>(
     request: &'a Request,
     result: &Result<Response, ErrorCode>,
-) -> Option<(WatchKind, &'a str)> {
-    let (kind, path, watch) = match request {
+) -> Option<(WatchMode, &'a str)> {
+    let (mode, path, watch) = match request {
         Request::Exists { path, watch } => {
             let answered = result.is_ok() || *result == Err(ErrorCode::NO_NODE);
-            (WatchKind::Data, path, *watch && answered)
+            (WatchMode::Data, path, *watch && answered)
         }
-        Request::GetData { path, watch } => (WatchKind::Data, path, *watch && result.is_ok()),
+        Request::GetData { path, watch } => (WatchMode::Data, path, *watch && result.is_ok()),
         Request::GetChildren { path, watch } | Request::GetChildren2 { path, watch } => {
-            (WatchKind::Child, path, *watch && result.is_ok())
+            (WatchMode::Child, path, *watch && result.is_ok())
+        }
+        Request::AddWatch { path, mode } => {
+            let mode = match mode {
+                AddWatchMode::Persistent => WatchMode::Persistent,
+                AddWatchMode::PersistentRecursive => WatchMode::Recursive,
+            };
+            (mode, path, result.is_ok())
         }
         _ => return None,
     };
-    watch.then_some((kind, path))
+    watch.then_some((mode, path))
 }
 
 #[cfg(test)]
@@ -34,8 +41,8 @@ mod tests {
         let ok = Ok(Response::Stat(Stat::default()));
         let missing = Err(ErrorCode::NO_NODE);
         let denied = Err(ErrorCode::NO_AUTH);
-        let data = Some((WatchKind::Data, path));
-        let child = Some((WatchKind::Child, path));
+        let data = Some((WatchMode::Data, path));
+        let child = Some((WatchMode::Child, path));
         for watch in [true, false] {
             let exists = Request::Exists { path: path.into(), watch };
             let get_data = Request::GetData { path: path.into(), watch };
@@ -54,6 +61,13 @@ mod tests {
             ] {
                 assert_eq!(watch_of(request, result), expected.filter(|_| watch), "{request:?}");
             }
+        }
+        for (asked, mode) in [
+            (AddWatchMode::Persistent, WatchMode::Persistent),
+            (AddWatchMode::PersistentRecursive, WatchMode::Recursive),
+        ] {
+            let add = Request::AddWatch { path: path.into(), mode: asked };
+            assert_eq!(watch_of(&add, &Ok(Response::WatchAdded)), Some((mode, path)));
         }
     }
 }

@@ -90,6 +90,16 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             persistent_recursive,
         },
     );
+    let watcher = || {
+        prop_oneof![
+            Just(WatcherType::Children),
+            Just(WatcherType::Data),
+            Just(WatcherType::Any),
+            Just(WatcherType::Persistent),
+            Just(WatcherType::PersistentRecursive),
+        ]
+    };
+    let mode = prop_oneof![Just(AddWatchMode::Persistent), Just(AddWatchMode::PersistentRecursive)];
     prop_oneof![
         4 => part(),
         1 => create(any::<i32>()).prop_map(Request::Create),
@@ -119,6 +129,9 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         1 => text().prop_map(|prefix| Request::GetEphemerals { prefix }),
         1 => text().prop_map(|path| Request::GetAllChildrenNumber { path }),
         1 => Just(Request::WhoAmI),
+        1 => (text(), watcher()).prop_map(|(path, watcher)| Request::CheckWatches { path, watcher }),
+        1 => (text(), watcher()).prop_map(|(path, watcher)| Request::RemoveWatches { path, watcher }),
+        1 => (text(), mode).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
         1 => set_watches.prop_map(Request::SetWatches),
         1 => (text(), bytes()).prop_map(|(scheme, auth)| Request::Auth { scheme, auth }),
         1 => Just(Request::CloseSession),
@@ -141,6 +154,7 @@ pub(crate) fn response() -> impl Strategy<Value = (OpCode, Response)> {
     ];
     prop_oneof![
         Just((OpCode::Delete, Response::Empty)),
+        Just((OpCode::AddWatch, Response::WatchAdded)),
         text().prop_map(|path| (OpCode::Create, Response::Path(path))),
         (text(), stat())
             .prop_map(|(path, stat)| { (OpCode::CreateTtl, Response::PathStat { path, stat }) }),

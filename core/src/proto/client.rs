@@ -91,6 +91,23 @@ pub struct ReconfigRequest {
     pub config_version: i64,
 }
 
+/// How addWatch watches (upstream: `AddWatchMode`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum AddWatchMode {
+    Persistent = 0,
+    PersistentRecursive = 1,
+}
+
+/// Which watches of a path checkWatches and removeWatches mean (upstream: `WatcherType`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum WatcherType {
+    Children = 1,
+    Data = 2,
+    Any = 3,
+    Persistent = 4,
+    PersistentRecursive = 5,
+}
+
 /// A request of a client after its handshake, by opcode. What is not carried out yet, and what
 /// cannot be read, is here too: it must be answered in its place.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -155,7 +172,19 @@ pub enum Request {
         path: String,
     },
     WhoAmI,
+    CheckWatches {
+        path: String,
+        watcher: WatcherType,
+    },
+    RemoveWatches {
+        path: String,
+        watcher: WatcherType,
+    },
     SetWatches(SetWatches),
+    AddWatch {
+        path: String,
+        mode: AddWatchMode,
+    },
     Auth {
         scheme: String,
         auth: Bytes,
@@ -175,8 +204,11 @@ pub enum Request {
 /// The body of a successful reply.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Response {
-    /// delete, ping, setWatches, auth, closeSession, check: a header only.
+    /// delete, ping, setWatches, checkWatches, removeWatches, auth, closeSession, check: a header
+    /// only.
     Empty,
+    /// addWatch: upstream's `ErrorResponse`, which never tells of an error here.
+    WatchAdded,
     /// create, sync.
     Path(String),
     /// create2, createContainer, createTTL.

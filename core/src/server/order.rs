@@ -15,14 +15,14 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
 use crate::proto::{
-    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
+    Acl, ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
     Response, WatcherEvent,
 };
 use crate::session::{SessionIds, password};
 use crate::time::Instant;
 use crate::tree::Applied;
 use crate::txn::{Entry, TxnBody};
-use crate::watch::WatchTable;
+use crate::watch::{Notice, WatchTable};
 
 use super::cx::Cx;
 use super::stats::Stats;
@@ -450,6 +450,12 @@ impl Order {
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
+            Request::CheckWatches { path, watcher } => {
+                watcher_found(self.watches.is_watching(conn, path, *watcher))
+            }
+            Request::RemoveWatches { path, watcher } => {
+                watcher_found(self.watches.remove(conn, path, *watcher))
+            }
             request => {
                 let session = c.session().unwrap_or_default();
                 ops::read(&cx.database, ops::Caller { session, auth: &c.auth }, request)
@@ -460,8 +466,8 @@ impl Order {
             self.stats.answered(cx.now.mono.since(waiting.arrived));
             return self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
         }
-        if let Some((kind, path)) = ops::watch_of(&waiting.request, &result) {
-            self.watches.register(conn, kind, path.into());
+        if let Some((mode, path)) = ops::watch_of(&waiting.request, &result) {
+            self.watches.register(conn, mode, path.into());
         }
         self.answer(conn, waiting, result, cx.visible_zxid(), cx);
     }
@@ -502,11 +508,9 @@ impl Order {
             self.reply(conn, ClientMessage::Event { zxid, event }, cx);
         }
         for change in &applied.changes {
-            for (conn, event) in self.watches.fire(change) {
-                if cx.config.planted(Mutant::EventAfterReplies) {
-                    self.late_events.push((conn, zxid.to_wire(), event));
-                } else {
-                    self.reply(conn, ClientMessage::Event { zxid: zxid.to_wire(), event }, cx);
+            for Notice { event, acl, conns } in self.watches.fire(change) {
+                for conn in conns {
+                    self.notify(conn, acl, zxid, &event, cx);
                 }
             }
         }
@@ -518,6 +522,19 @@ impl Order {
             && let Some(&holder) = self.holders.get(&session)
         {
             self.close(holder, CloseReason::SessionClosed(session), cx);
+        }
+    }
+
+    // ZK: NIOServerCnxn.process (3.9)
+    fn notify(&mut self, conn: ConnId, acl: &[Acl], zxid: Zxid, event: &WatcherEvent, cx: &mut Cx) {
+        if !self.conns.get(&conn).is_some_and(|c| ops::may_read(acl, &c.auth)) {
+            return;
+        }
+        let (zxid, event) = (zxid.to_wire(), event.clone());
+        if cx.config.planted(Mutant::EventAfterReplies) {
+            self.late_events.push((conn, zxid, event));
+        } else {
+            self.reply(conn, ClientMessage::Event { zxid, event }, cx);
         }
     }
 
@@ -563,6 +580,10 @@ impl Order {
         self.answer(conn, &waiting, result, entry.zxid(), cx);
         self.answer_waiting(conn, cx);
     }
+}
+
+fn watcher_found(found: bool) -> Result<Response, ErrorCode> {
+    if found { Ok(Response::Empty) } else { Err(ErrorCode::NO_WATCHER) }
 }
 
 /// Does this request wait for the leader?

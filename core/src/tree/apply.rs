@@ -178,9 +178,10 @@ impl Step<'_> {
             return Err(ErrorCode::NODE_EXISTS);
         }
         let stat = StatPersisted::created(zxid, self.time, ephemeral_owner);
-        self.tree.insert(parent, path, data.clone(), acl, stat);
+        let node = self.tree.insert(parent, path, data.clone(), acl, stat);
         self.tree.quota_created(path, data.as_ref().map_or(0, Bytes::len));
-        self.changes.push(Change::Created { path: path.into() });
+        let (acl, parent_acl) = (self.tree.acl(node), self.tree.acl(parent));
+        self.changes.push(Change::Created { path: path.into(), acl, parent_acl });
         Ok(())
     }
 
@@ -205,9 +206,12 @@ impl Step<'_> {
     }
 
     fn delete_leaf(&mut self, path: String) {
+        let Some(node) = self.tree.find(&path) else { return };
+        let Some(parent) = self.tree.find(path::parent(&path)) else { return };
+        let (acl, parent_acl) = (self.tree.acl(node), self.tree.acl(parent));
         if let Some(data) = self.tree.remove_leaf(&path) {
             self.tree.quota_deleted(&path, data.map_or(0, |data| data.len()));
-            self.changes.push(Change::Deleted { path });
+            self.changes.push(Change::Deleted { path, acl, parent_acl });
         }
     }
 
@@ -222,7 +226,8 @@ impl Step<'_> {
             stat.version = version;
         });
         self.tree.quota_used(path, 0, grown);
-        self.changes.push(Change::DataChanged { path: path.into() });
+        let acl = self.tree.acl(node);
+        self.changes.push(Change::DataChanged { path: path.into(), acl });
         Ok(())
     }
 

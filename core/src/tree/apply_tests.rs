@@ -7,6 +7,7 @@ use std::vec;
 use super::*;
 use crate::ids::Xid;
 use crate::mutant::Mutant;
+use crate::proto::perms;
 use crate::time::WallTime;
 use crate::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, Txn, TxnBody, TxnHeader};
 
@@ -35,6 +36,14 @@ fn delete(path: &str) -> TxnBody {
 
 fn set_data(path: &str, data: &'static str) -> TxnBody {
     TxnBody::SetData { path: path.into(), data: Some(data.into()), version: 1 }
+}
+
+fn open() -> Arc<[Acl]> {
+    Acl::open().into()
+}
+
+fn deleted(path: &str) -> Change {
+    Change::Deleted { path: path.into(), acl: open(), parent_acl: open() }
 }
 
 /// Applies in order, from zxid 1.
@@ -167,7 +176,7 @@ fn closing_takes_the_listed_paths_in_their_order_and_then_the_others() {
         create_with("/z", "", true),
         TxnBody::CloseSession { paths },
     ]);
-    let deleted = ["/z", "/b", "/a"].map(|path| Change::Deleted { path: path.into() });
+    let deleted = ["/z", "/b", "/a"].map(deleted);
     assert_eq!(applied, Applied { changes: deleted.into(), results: vec![OK], stats: vec![] });
     assert!(database.sessions.is_empty());
     assert_eq!(database.tree.ephemeral_count(), 0);
@@ -185,10 +194,10 @@ fn changes_of_a_multi_in_order() {
         delete("/a/b"),
     ])]);
     let expected = [
-        Change::Created { path: "/a".into() },
-        Change::Created { path: "/a/b".into() },
-        Change::DataChanged { path: "/a".into() },
-        Change::Deleted { path: "/a/b".into() },
+        Change::Created { path: "/a".into(), acl: open(), parent_acl: open() },
+        Change::Created { path: "/a/b".into(), acl: open(), parent_acl: open() },
+        Change::DataChanged { path: "/a".into(), acl: open() },
+        deleted("/a/b"),
     ];
     assert_eq!(applied.changes, expected);
     assert_eq!(applied.results, [OK; 5]);
@@ -198,12 +207,45 @@ fn changes_of_a_multi_in_order() {
     assert_eq!(applied.stats.len(), 5);
 }
 
+/// Not those that stand when all is applied: who is told of what is gone by then?
+#[test]
+fn a_change_has_the_access_lists_of_its_moment() {
+    let list = |perms| -> Vec<Acl> { [Acl::world(perms)].into() };
+    let (path, acl) = ("/a".into(), list(perms::READ));
+    let (_, applied) = after([
+        create("/a"),
+        TxnBody::SetAcl { path, acl, version: 1 },
+        TxnBody::Multi(vec![
+            TxnBody::Create(CreateTxn {
+                path: "/a/b".into(),
+                data: None,
+                acl: list(perms::WRITE),
+                ephemeral: false,
+                parent_cversion: -1,
+            }),
+            set_data("/a/b", "x"),
+            delete("/a/b"),
+            delete("/a"),
+        ]),
+    ]);
+    let (b, a): (Arc<[Acl]>, Arc<[Acl]>) = (list(perms::WRITE).into(), list(perms::READ).into());
+    let below = || "/a/b".into();
+    let expected = [
+        Change::Created { path: below(), acl: b.clone(), parent_acl: a.clone() },
+        Change::DataChanged { path: below(), acl: b.clone() },
+        Change::Deleted { path: below(), acl: b, parent_acl: a.clone() },
+        Change::Deleted { path: "/a".into(), acl: a, parent_acl: open() },
+    ];
+    assert_eq!(applied.changes, expected);
+}
+
 #[test]
 fn reconfiguration_is_outside_the_digest() {
     let config = "server.1=a:2888:3888:participant\nversion=100000002";
     let (path, data) = ("/zookeeper/config".into(), Some(config.into()));
     let (database, applied) = after([TxnBody::Reconfig { path, data, version: -1 }]);
-    assert_eq!(applied.changes, [Change::DataChanged { path: "/zookeeper/config".into() }]);
+    let acl = [Acl::world(perms::READ)].into();
+    assert_eq!(applied.changes, [Change::DataChanged { path: "/zookeeper/config".into(), acl }]);
     assert_eq!(data_of_config(&database), config);
     let stat = database.tree.get("/zookeeper/config").unwrap().stat;
     assert_eq!((stat.version, stat.mzxid), (-1, Zxid(1)));

@@ -121,6 +121,11 @@ impl Tree {
         new as i64 - old as i64
     }
 
+    /// Upstream takes a list that is missing for one that lets everybody in.
+    pub(super) fn acl(&self, id: NodeId) -> Arc<[Acl]> {
+        self.nodes.get(id).map_or_else(|| [].into(), |node| node.acl.clone())
+    }
+
     pub(super) fn set_acl(&mut self, id: NodeId, acl: &[Acl]) {
         let acl = self.intern(acl);
         let Some(node) = self.nodes.get_mut(id) else { return self.release(&acl) };

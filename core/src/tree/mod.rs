@@ -83,11 +83,14 @@ pub struct Applied {
     pub stats: Vec<Option<Stat>>,
 }
 
+/// What happened to one znode. With it go the access lists that decide who is told, because they may
+/// be gone when the transaction is applied: the znode's own, and its parent's for what happened to
+/// the parent's children.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    Created { path: String },
-    Deleted { path: String },
-    DataChanged { path: String },
+    Created { path: String, acl: Arc<[Acl]>, parent_acl: Arc<[Acl]> },
+    Deleted { path: String, acl: Arc<[Acl]>, parent_acl: Arc<[Acl]> },
+    DataChanged { path: String, acl: Arc<[Acl]> },
 }
 
 impl Tree {

@@ -1,38 +1,48 @@
 //! Watches: who waits for which change of which path. They belong to connections; a session that
-//! moves brings its own along (`setWatches`).
+//! moves brings its own along (`setWatches`, `setWatches2`).
 //!
 //! What a change fires, in this order (upstream: `DataTree`, `WatchManager`):
 //!
-//! | change at P with parent Q | data watches at P | child watches at P | child watches at Q |
+//! | change at P with parent Q | who hears of P's data | of P's children | of Q's children |
 //! |---|---|---|---|
 //! | created | NodeCreated | | NodeChildrenChanged |
-//! | deleted | NodeDeleted | NodeDeleted, unless notified already | NodeChildrenChanged |
+//! | deleted | NodeDeleted | NodeDeleted, unless told already | NodeChildrenChanged |
 //! | data changed | NodeDataChanged | | |
 //!
-//! Whether a connection may still read what it watches is not asked here.
+//! Of P's data hear its data, persistent and recursive watches, and the recursive ones above it; of
+//! its children the child and persistent watches. A connection is told once however many of its
+//! watches hear a thing, and those among them that are for one time are used up by it.
+//!
+//! Whether a connection may read what it watches is asked when there is something to tell, by who
+//! tells it; each notice has the access list to ask.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ids::{ConnId, Zxid};
 use crate::mutant::Mutant;
-use crate::proto::{EventKind, SetWatches, WatcherEvent};
+use crate::proto::{Acl, EventKind, SetWatches, WatcherEvent, WatcherType};
 use crate::tree::{Change, Tree, path};
 
+mod modes;
 mod table;
 
+use modes::Modes;
 use table::Table;
 
-/// What a watch waits for (upstream: the data and the child table).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum WatchKind {
-    /// Set by getData and exists.
-    Data,
-    /// Set by getChildren.
-    Child,
+pub use modes::WatchMode;
+
+/// One event, and whom to send it to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice<'a> {
+    pub event: WatcherEvent,
+    /// Only to those who may read by this list. The others hear nothing, and their one-time watches
+    /// are used up nevertheless.
+    pub acl: &'a [Acl],
+    pub conns: Vec<ConnId>,
 }
 
-/// One-time watches by path and connection.
+/// Watches by path and connection.
 #[derive(Clone, Debug, Default)]
 pub struct WatchTable {
     table: Table,
@@ -43,8 +53,20 @@ impl WatchTable {
         Self { table: Table::new(seed) }
     }
 
-    pub fn register(&mut self, conn: ConnId, kind: WatchKind, path: String) {
-        self.table.add(conn, kind, path);
+    pub fn register(&mut self, conn: ConnId, mode: WatchMode, path: String) {
+        self.table.add(conn, mode.into(), path);
+    }
+
+    /// Does the connection watch this path so?
+    // ZK: DataTree.containsWatcher (3.9)
+    pub fn is_watching(&self, conn: ConnId, path: &str, watcher: WatcherType) -> bool {
+        self.table.modes(conn, path).intersects(watcher.into())
+    }
+
+    /// False when there was nothing to remove.
+    // ZK: DataTree.removeWatch (3.9)
+    pub fn remove(&mut self, conn: ConnId, path: &str, watcher: WatcherType) -> bool {
+        self.table.remove(conn, watcher.into(), path)
     }
 
     /// The connection is gone, and its watches with it.
@@ -55,29 +77,35 @@ impl WatchTable {
     /// The events of one change, in the order in which they are to be sent; one-time watches that
     /// fired are gone.
     // ZK: DataTree.createNode, deleteNode, setData (3.9)
-    pub fn fire(&mut self, change: &Change) -> Vec<(ConnId, WatcherEvent)> {
-        let mut events = Vec::new();
+    pub fn fire<'a>(&mut self, change: &'a Change) -> Vec<Notice<'a>> {
+        let mut notices = Vec::new();
+        let mut push = |kind, path, acl, conns: Vec<ConnId>| {
+            if !conns.is_empty() {
+                notices.push(Notice { event: event(kind, path), acl, conns });
+            }
+        };
         match change {
-            Change::Created { path } => {
-                self.trigger(&mut events, WatchKind::Data, EventKind::NodeCreated, path);
-                self.trigger_parent(&mut events, path);
+            Change::Created { path, acl, parent_acl } => {
+                let parent = path::parent(path);
+                push(EventKind::NodeCreated, path, acl, self.hear_of_data(path));
+                let above = self.hear_of_children(parent);
+                push(EventKind::NodeChildrenChanged, parent, parent_acl, above);
             }
-            Change::Deleted { path } => {
-                self.trigger(&mut events, WatchKind::Data, EventKind::NodeDeleted, path);
-                // Both lists are in order of connections.
-                let notified = events.len();
-                for conn in self.table.take(WatchKind::Child, path) {
-                    if events[..notified].binary_search_by_key(&conn, |(conn, _)| *conn).is_err() {
-                        events.push((conn, event(EventKind::NodeDeleted, path)));
-                    }
-                }
-                self.trigger_parent(&mut events, path);
+            Change::Deleted { path, acl, parent_acl } => {
+                let parent = path::parent(path);
+                let told = self.hear_of_data(path);
+                let mut others = self.hear_of_children(path);
+                others.retain(|conn| told.binary_search(conn).is_err());
+                push(EventKind::NodeDeleted, path, acl, told);
+                push(EventKind::NodeDeleted, path, acl, others);
+                let above = self.hear_of_children(parent);
+                push(EventKind::NodeChildrenChanged, parent, parent_acl, above);
             }
-            Change::DataChanged { path } => {
-                self.trigger(&mut events, WatchKind::Data, EventKind::NodeDataChanged, path);
+            Change::DataChanged { path, acl } => {
+                push(EventKind::NodeDataChanged, path, acl, self.hear_of_data(path));
             }
         }
-        events
+        notices
     }
 
     /// Catches up after a reconnect: events that are due now, the others armed again.
@@ -110,14 +138,14 @@ impl WatchTable {
                 Some(stat) if is_new(stat.mzxid) => {
                     events.push(event(EventKind::NodeDataChanged, path));
                 }
-                Some(_) => self.register(conn, WatchKind::Data, path.clone()),
+                Some(_) => self.register(conn, WatchMode::Data, path.clone()),
             }
         }
         for path in &set.exist {
             if stat(path).is_some() && !exist_as_data {
                 events.push(event(EventKind::NodeCreated, path));
             } else {
-                self.register(conn, WatchKind::Data, path.clone());
+                self.register(conn, WatchMode::Data, path.clone());
             }
         }
         for path in &set.child {
@@ -126,8 +154,15 @@ impl WatchTable {
                 Some(stat) if is_new(stat.pzxid) => {
                     events.push(event(EventKind::NodeChildrenChanged, path));
                 }
-                Some(_) => self.register(conn, WatchKind::Child, path.clone()),
+                Some(_) => self.register(conn, WatchMode::Child, path.clone()),
             }
+        }
+        // These tell of every change while they stand, and of none that was before: upstream's rule.
+        for path in &set.persistent {
+            self.register(conn, WatchMode::Persistent, path.clone());
+        }
+        for path in &set.persistent_recursive {
+            self.register(conn, WatchMode::Recursive, path.clone());
         }
         events
     }
@@ -137,20 +172,34 @@ impl WatchTable {
         self.table.count()
     }
 
-    fn trigger(
-        &mut self,
-        events: &mut Vec<(ConnId, WatcherEvent)>,
-        watched: WatchKind,
-        kind: EventKind,
-        path: &str,
-    ) {
-        let conns = self.table.take(watched, path);
-        events.extend(conns.into_iter().map(|conn| (conn, event(kind, path))));
+    /// The connections to be told of a change at `path` itself, in order.
+    // ZK: WatchManager.triggerWatch (3.9) of the data table, PathParentIterator
+    fn hear_of_data(&mut self, path: &str) -> Vec<ConnId> {
+        let mut conns = self.take(path, Modes::OF_DATA, Modes::DATA);
+        if self.table.has_recursive() {
+            let mut above = path;
+            while let Some((parent, _)) = path::split(above) {
+                conns.extend(self.table.watching(parent, Modes::RECURSIVE));
+                above = parent;
+            }
+            conns.sort_unstable();
+            conns.dedup();
+        }
+        conns
     }
 
-    fn trigger_parent(&mut self, events: &mut Vec<(ConnId, WatcherEvent)>, path: &str) {
-        let parent = path::parent(path);
-        self.trigger(events, WatchKind::Child, EventKind::NodeChildrenChanged, parent);
+    // ZK: WatchManager.triggerWatch (3.9) of the child table
+    fn hear_of_children(&mut self, path: &str) -> Vec<ConnId> {
+        self.take(path, Modes::OF_CHILDREN, Modes::CHILD)
+    }
+
+    /// Those that watch `path` in one of `heard`, in order; their watches of `once` are used up.
+    fn take(&mut self, path: &str, heard: Modes, once: Modes) -> Vec<ConnId> {
+        let conns = self.table.watching(path, heard);
+        for conn in &conns {
+            self.table.remove(*conn, once, path);
+        }
+        conns
     }
 }
 

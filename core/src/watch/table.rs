@@ -1,24 +1,28 @@
-//! Who watches which path. Knows neither events nor the tree.
+//! Who watches which path, and in which modes. Knows neither events nor the tree.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
-use super::WatchKind;
+use super::modes::Modes;
 use crate::ids::ConnId;
 use crate::rng::SeededState;
 
 /// Registrations by path and by connection; a path is kept once, while it is watched.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    ids: HashMap<Arc<str>, PathId, SeededState>,
+    hasher: SeededState,
+    ids: HashTable<PathId>,
     paths: Vec<Option<Watched>>,
     free: Vec<PathId>,
     conns: BTreeMap<ConnId, BTreeSet<PathId>>,
     count: usize,
+    /// Recursive registrations: without any, nobody above a path need be asked.
+    recursive: usize,
 }
 
 /// A place in [`Table::paths`].
@@ -27,64 +31,45 @@ struct PathId(u32);
 
 #[derive(Clone, Debug)]
 struct Watched {
-    path: Arc<str>,
+    path: Box<str>,
     by: Watchers,
 }
 
-/// Most paths are watched by one connection.
+/// Most paths are watched by one connection, and should take no more room than that.
 #[derive(Clone, Debug)]
 enum Watchers {
-    One(ConnId, Kinds),
-    Many(BTreeMap<ConnId, Kinds>),
-}
-
-/// What a connection watches about a path: bits, with room for the persistent modes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Kinds(u8);
-
-impl Kinds {
-    fn bit(kind: WatchKind) -> u8 {
-        match kind {
-            WatchKind::Data => 1,
-            WatchKind::Child => 2,
-        }
-    }
-    fn has(self, kind: WatchKind) -> bool {
-        self.0 & Self::bit(kind) != 0
-    }
-    fn with(self, kind: WatchKind) -> Self {
-        Self(self.0 | Self::bit(kind))
-    }
-    fn without(self, kind: WatchKind) -> Self {
-        Self(self.0 & !Self::bit(kind))
-    }
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-    fn len(self) -> usize {
-        self.0.count_ones() as usize
-    }
+    One(ConnId, Modes),
+    #[expect(clippy::box_collection, reason = "half of the size of every `One`")]
+    Many(Box<BTreeMap<ConnId, Modes>>),
 }
 
 impl Watchers {
-    fn kinds(&mut self, conn: ConnId) -> &mut Kinds {
-        if let Self::One(other, kinds) = self
-            && *other != conn
-        {
-            *self = Self::Many([(*other, *kinds)].into());
-        }
+    fn of(&self, conn: ConnId) -> Modes {
         match self {
-            Self::One(_, kinds) => kinds,
-            Self::Many(all) => all.entry(conn).or_default(),
+            Self::One(only, modes) if *only == conn => *modes,
+            Self::One(..) => Modes::NONE,
+            Self::Many(all) => all.get(&conn).copied().unwrap_or(Modes::NONE),
         }
     }
-    /// The connections that watch for `kind`, in order.
-    fn of(&self, kind: WatchKind) -> Vec<ConnId> {
+    fn of_mut(&mut self, conn: ConnId) -> &mut Modes {
+        if let Self::One(other, modes) = self
+            && *other != conn
+        {
+            *self = Self::Many(Box::new([(*other, *modes)].into()));
+        }
         match self {
-            Self::One(conn, kinds) if kinds.has(kind) => [*conn].into(),
+            Self::One(_, modes) => modes,
+            Self::Many(all) => all.entry(conn).or_insert(Modes::NONE),
+        }
+    }
+    /// The connections that watch in one of `modes`, in order.
+    fn in_any(&self, modes: Modes) -> Vec<ConnId> {
+        match self {
+            Self::One(conn, has) if has.intersects(modes) => [*conn].into(),
             Self::One(..) => Vec::new(),
             Self::Many(all) => {
-                all.iter().filter(|(_, kinds)| kinds.has(kind)).map(|(conn, _)| *conn).collect()
+                let those = all.iter().filter(|(_, has)| has.intersects(modes));
+                those.map(|(conn, _)| *conn).collect()
             }
         }
     }
@@ -102,90 +87,123 @@ impl Watchers {
 
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
-        Self { ids: HashMap::with_hasher(SeededState::new(seed)), ..Self::default() }
+        Self { hasher: SeededState::new(seed), ..Self::default() }
     }
 
-    /// Registrations, a connection that waits for both kinds at a path counting twice.
+    /// Registrations as upstream counts them, see [`Modes::count`].
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Registering again changes nothing.
-    pub(super) fn add(&mut self, conn: ConnId, kind: WatchKind, path: String) {
-        let id = match self.ids.get(path.as_str()) {
-            Some(id) => *id,
-            None => self.intern(path.into(), conn),
-        };
-        let Some(watched) = self.paths[id.0 as usize].as_mut() else { return };
-        let kinds = watched.by.kinds(conn);
-        if !kinds.has(kind) {
-            *kinds = kinds.with(kind);
-            self.count += 1;
-            self.conns.entry(conn).or_default().insert(id);
-        }
+    pub(super) fn has_recursive(&self) -> bool {
+        self.recursive > 0
     }
 
-    /// Takes the registrations of `kind` at `path` away; the connections that had them, in order.
-    pub(super) fn take(&mut self, kind: WatchKind, path: &str) -> Vec<ConnId> {
-        let Some(&id) = self.ids.get(path) else { return Vec::new() };
-        let Some(watched) = self.paths[id.0 as usize].as_mut() else { return Vec::new() };
-        let conns = watched.by.of(kind);
-        self.count -= conns.len();
-        let mut done = Vec::new();
-        for conn in &conns {
-            let kinds = watched.by.kinds(*conn);
-            *kinds = kinds.without(kind);
-            if kinds.is_empty() {
-                done.push(*conn);
-            }
+    /// In which modes `conn` watches `path`.
+    pub(super) fn modes(&self, conn: ConnId, path: &str) -> Modes {
+        self.watched(path).map_or(Modes::NONE, |watched| watched.by.of(conn))
+    }
+
+    /// The connections that watch `path` in one of `modes`, in order.
+    pub(super) fn watching(&self, path: &str, modes: Modes) -> Vec<ConnId> {
+        self.watched(path).map_or_else(Vec::new, |watched| watched.by.in_any(modes))
+    }
+
+    /// Registering again changes nothing.
+    pub(super) fn add(&mut self, conn: ConnId, modes: Modes, path: String) {
+        let id = self.find(&path).unwrap_or_else(|| self.intern(path.into(), conn));
+        let before = self.paths[id.0 as usize].as_ref().map_or(Modes::NONE, |w| w.by.of(conn));
+        self.replace(id, conn, before.with(modes));
+    }
+
+    /// Takes `modes` from what `conn` has at `path`; whether it had any of them.
+    pub(super) fn remove(&mut self, conn: ConnId, modes: Modes, path: &str) -> bool {
+        let Some(id) = self.find(path) else { return false };
+        let has = self.modes(conn, path);
+        if has.intersects(modes) {
+            self.replace(id, conn, has.without(modes));
         }
-        for conn in done {
-            self.unlink(id, conn);
-            if let Some(paths) = self.conns.get_mut(&conn) {
-                paths.remove(&id);
-                if paths.is_empty() {
-                    self.conns.remove(&conn);
-                }
-            }
-        }
-        conns
+        has.intersects(modes)
     }
 
     pub(super) fn remove_conn(&mut self, conn: ConnId) {
-        for id in self.conns.remove(&conn).unwrap_or_default() {
-            if let Some(watched) = self.paths[id.0 as usize].as_mut() {
-                self.count -= watched.by.kinds(conn).len();
-            }
-            self.unlink(id, conn);
+        for id in self.conns.get(&conn).cloned().unwrap_or_default() {
+            self.replace(id, conn, Modes::NONE);
         }
     }
 
-    /// `conn` watches nothing at this path any more.
-    fn unlink(&mut self, id: PathId, conn: ConnId) {
+    /// The one place where a registration changes. `conn` watches from now on in these modes.
+    fn replace(&mut self, id: PathId, conn: ConnId, modes: Modes) {
         let place = &mut self.paths[id.0 as usize];
         let Some(watched) = place else { return };
+        let before = core::mem::replace(watched.by.of_mut(conn), modes);
+        self.count = self.count + modes.count() - before.count();
+        let recursive = |modes: Modes| usize::from(modes.intersects(Modes::RECURSIVE));
+        self.recursive = self.recursive + recursive(modes) - recursive(before);
+        if modes != Modes::NONE {
+            if before == Modes::NONE {
+                self.conns.entry(conn).or_default().insert(id);
+            }
+            return;
+        }
+        if let Some(paths) = self.conns.get_mut(&conn) {
+            paths.remove(&id);
+            if paths.is_empty() {
+                self.conns.remove(&conn);
+            }
+        }
         if !watched.by.remove(conn) {
-            self.ids.remove(&watched.path);
+            let hash = self.hasher.hash_one(&*watched.path);
+            if let Ok(entry) = self.ids.find_entry(hash, |other| *other == id) {
+                entry.remove();
+            }
             *place = None;
             self.free.push(id);
         }
     }
 
+    fn find(&self, path: &str) -> Option<PathId> {
+        let is_this = |id: &PathId| self.path(*id) == Some(path);
+        self.ids.find(self.hasher.hash_one(path), is_this).copied()
+    }
+    fn watched(&self, path: &str) -> Option<&Watched> {
+        self.paths[self.find(path)?.0 as usize].as_ref()
+    }
+    fn path(&self, id: PathId) -> Option<&str> {
+        self.paths[id.0 as usize].as_ref().map(|watched| &*watched.path)
+    }
+
     /// A place for a path that nobody watched; `conn` is about to.
-    fn intern(&mut self, path: Arc<str>, conn: ConnId) -> PathId {
+    fn intern(&mut self, path: Box<str>, conn: ConnId) -> PathId {
         let id = self.free.pop().unwrap_or_else(|| {
             self.paths.push(None);
             PathId((self.paths.len() - 1) as u32)
         });
-        let by = Watchers::One(conn, Kinds::default());
-        self.paths[id.0 as usize] = Some(Watched { path: path.clone(), by });
-        self.ids.insert(path, id);
+        let hash = self.hasher.hash_one(&*path);
+        self.paths[id.0 as usize] = Some(Watched { path, by: Watchers::One(conn, Modes::NONE) });
+        let (paths, hasher) = (&self.paths, &self.hasher);
+        self.ids.insert_unique(hash, id, |other| {
+            let path = paths[other.0 as usize].as_ref().map_or("", |watched| &*watched.path);
+            hasher.hash_one(path)
+        });
         id
     }
 
     /// Nothing is kept for anybody.
     #[cfg(test)]
     pub(super) fn is_bare(&self) -> bool {
-        self.ids.is_empty() && self.conns.is_empty() && self.free.len() == self.paths.len()
+        self.ids.is_empty()
+            && self.conns.is_empty()
+            && self.free.len() == self.paths.len()
+            && self.recursive == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Each watched path costs this much besides its name; a million of them are common.
+    #[test]
+    fn a_watched_path_is_small() {
+        assert_eq!(size_of::<Option<super::Watched>>(), 32);
     }
 }

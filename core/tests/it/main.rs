@@ -2,4 +2,5 @@
 
 mod cluster;
 mod upstream;
+mod watches;
 mod zab;

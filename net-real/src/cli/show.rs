@@ -39,6 +39,7 @@ pub(super) fn response(response: &Response, show: Show) -> anyhow::Result<()> {
         }
         Response::Stat(stat) => stat_of = Some(stat),
         Response::Empty
+        | Response::WatchAdded
         | Response::Path(_)
         | Response::PathStat { .. }
         | Response::Acl { .. }

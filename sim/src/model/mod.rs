@@ -73,23 +73,6 @@ pub struct Fired {
     pub path: String,
 }
 
-/// The two tables of watches.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Table {
-    Data,
-    Child,
-}
-
-impl Table {
-    pub fn hears(self, kind: EventKind) -> bool {
-        match kind {
-            EventKind::NodeCreated | EventKind::NodeDataChanged => self == Self::Data,
-            EventKind::NodeDeleted => true,
-            EventKind::NodeChildrenChanged => self == Self::Child,
-        }
-    }
-}
-
 /// Everything that ever stood at one path.
 #[derive(Clone, Debug, Default)]
 struct Lineage {
@@ -98,7 +81,6 @@ struct Lineage {
     children: BTreeSet<String>,
     /// Each child that came (`true`) or went.
     child_log: Vec<(u64, String, bool)>,
-    events: Vec<(u64, EventKind)>,
 }
 
 impl Lineage {
@@ -142,6 +124,8 @@ pub struct Model {
     /// Sum of the nodes' digests.
     pub digest: u64,
     digests: Vec<(u64, u64)>,
+    /// What each transaction told watches, if anything.
+    fired: Vec<(u64, Vec<Fired>)>,
 }
 
 impl Default for Model {
@@ -159,6 +143,7 @@ impl Model {
             tip: 0,
             digest: 0,
             digests: Vec::new(),
+            fired: Vec::new(),
         };
         for path in ["/", "/zookeeper", "/zookeeper/quota", CONFIG] {
             let mut node = Node::new(Some(Bytes::new()), Acl::open(), StatPersisted::default());
@@ -230,11 +215,12 @@ impl Model {
                 _ => owner & TTL_MARK == TTL_MARK && unchanged > owner & !TTL_MARK,
             }
     }
-    /// The first change after `zxid` that a watch on `path` in `table` tells of.
-    pub fn next_event(&self, path: &str, table: Table, zxid: u64) -> Option<(u64, EventKind)> {
-        let events = &self.paths.get(path)?.events;
-        let from = events.partition_point(|(at, _)| *at <= zxid);
-        events[from..].iter().copied().find(|(_, kind)| table.hears(*kind))
+    /// What happened after `zxid`, in order: of which transaction, the how-manieth change of it.
+    pub fn fired_after(&self, zxid: u64) -> impl Iterator<Item = (u64, usize, &Fired)> {
+        let from = self.fired.partition_point(|(at, _)| *at <= zxid);
+        self.fired[from..].iter().flat_map(|(at, fired)| {
+            fired.iter().enumerate().map(|(index, fired)| (*at, index, fired))
+        })
     }
     /// The tree's digest at `zxid`.
     pub fn digest_at(&self, zxid: u64) -> u64 {
@@ -259,6 +245,9 @@ impl Model {
         self.carry_out(&txn.header, &txn.body, &mut fired);
         self.tip = txn.header.zxid.0;
         self.digests.push((self.tip, self.digest));
+        if !fired.is_empty() {
+            self.fired.push((self.tip, fired.clone()));
+        }
         fired
     }
 
@@ -316,7 +305,7 @@ impl Model {
                 node.stat.mzxid = Zxid(zxid);
                 node.stat.mtime = header.time.0;
                 self.set(zxid, path, node);
-                self.fire(zxid, EventKind::NodeDataChanged, path, fired);
+                told(EventKind::NodeDataChanged, path, fired);
             }
             TxnBody::SetAcl { path, acl, version } => {
                 let Some(mut node) = self.now(path).cloned() else { return };
@@ -365,8 +354,8 @@ impl Model {
             self.ephemerals.entry(session).or_default().insert(c.path.clone());
         }
         self.set(zxid, &c.path, node);
-        self.fire(zxid, EventKind::NodeCreated, &c.path, fired);
-        self.fire(zxid, EventKind::NodeChildrenChanged, parent, fired);
+        told(EventKind::NodeCreated, &c.path, fired);
+        told(EventKind::NodeChildrenChanged, parent, fired);
     }
 
     fn delete(&mut self, zxid: u64, path: &str, fired: &mut Vec<Fired>) {
@@ -384,8 +373,8 @@ impl Model {
             owned.remove(path);
         }
         self.lineage(path).put(zxid, None);
-        self.fire(zxid, EventKind::NodeDeleted, path, fired);
-        self.fire(zxid, EventKind::NodeChildrenChanged, parent, fired);
+        told(EventKind::NodeDeleted, path, fired);
+        told(EventKind::NodeChildrenChanged, parent, fired);
     }
 
     fn set(&mut self, zxid: u64, path: &str, mut node: Node) {
@@ -403,10 +392,6 @@ impl Model {
         }
         lineage.child_log.push((zxid, name.into(), came));
     }
-    fn fire(&mut self, zxid: u64, kind: EventKind, path: &str, fired: &mut Vec<Fired>) {
-        self.lineage(path).events.push((zxid, kind));
-        fired.push(Fired { kind, path: path.into() });
-    }
     fn lineage(&mut self, path: &str) -> &mut Lineage {
         let path = canonical(path);
         // Not `entry`: that would allocate the key each time.
@@ -415,6 +400,10 @@ impl Model {
         }
         self.paths.get_mut(path).expect("just made sure of")
     }
+}
+
+fn told(kind: EventKind, path: &str, fired: &mut Vec<Fired>) {
+    fired.push(Fired { kind, path: path.into() });
 }
 
 /// Reads may name the root by the empty path.
@@ -482,11 +471,10 @@ pub mod tests {
         assert_eq!(model.at("/a", 9).unwrap().stat.pzxid, Zxid(4));
         assert!(model.children("/a", 3).contains("e"));
         assert!(model.children("/a", 4).is_empty());
-        assert_eq!(
-            model.next_event("/a", Table::Child, 3),
-            Some((4, EventKind::NodeChildrenChanged))
-        );
-        assert_eq!(model.next_event("/a", Table::Data, 2), None);
+        let after: Vec<_> = model.fired_after(3).map(|(at, nth, f)| (at, nth, f.kind)).collect();
+        let kinds = [EventKind::NodeDeleted, EventKind::NodeChildrenChanged];
+        assert_eq!(after, [(4, 0, kinds[0]), (4, 1, kinds[1])]);
+        assert_eq!(model.fired_after(4).count(), 0);
         assert!(!model.session_open(5));
         assert_eq!(model.digest_at(2), {
             let mut short = Model::new();

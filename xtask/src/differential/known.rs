@@ -11,12 +11,10 @@
 //! - deleteContainer and createSession, which Java carries out for any client, without a check;
 //! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
 
-use zebu_core::proto::{
-    Acl, CreateRequest, ErrorCode, MultiResult, OpCode, Request, Response, WatcherEvent,
-};
+use zebu_core::proto::{ErrorCode, MultiResult, OpCode, Request, Response};
 
 use super::play::Said;
-use super::sequence::{Action, HERE, Step};
+use super::sequence::{Action, Step};
 
 pub(super) struct Known {
     pub(super) what: &'static str,
@@ -26,10 +24,7 @@ pub(super) struct Known {
 
 /// A case as far as it has come.
 pub(super) struct Case<'a> {
-    pub(super) before: &'a [Step],
     pub(super) step: &'a Step,
-    /// What [`HERE`] stands for.
-    pub(super) directory: &'a str,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,8 +37,6 @@ pub(super) enum Remedy {
     SetReplyAside { java: i64, zebu: i64 },
     /// The order of the events is not compared.
     SortEvents,
-    /// We told this session, and Java did not.
-    LeaveOut { session: usize, event: WatcherEvent },
 }
 
 pub(super) const KNOWN: &[Known] = &[
@@ -108,23 +101,6 @@ pub(super) const KNOWN: &[Known] = &[
             if closes && differ { vec![Remedy::SortEvents] } else { vec![] }
         },
     },
-    // Ours is to do the same: not yet.
-    // JIRA: ZOOKEEPER-4799 (CVE-2024-23944)
-    Known {
-        what: "no event reaches a client that may not read the znode (not yet here)",
-        remedies: |case, java, zebu| {
-            let mut told = java.events(case.step.session);
-            let mut remedies = Vec::new();
-            for (session, event) in zebu.events(case.step.session) {
-                if let Some(at) = told.iter().position(|other| *other == (session, event)) {
-                    told.remove(at);
-                } else if case.restricted(&event.path) {
-                    remedies.push(Remedy::LeaveOut { session, event: event.clone() });
-                }
-            }
-            remedies
-        },
-    },
 ];
 
 /// Was the `at`th request of the step a multi?
@@ -146,36 +122,5 @@ pub(super) fn is_refusal(result: &Result<Response, ErrorCode>) -> bool {
             parts.iter().any(|part| matches!(part, MultiResult::Error(_)))
         }
         result => result.is_err(),
-    }
-}
-
-impl Case<'_> {
-    /// Has anybody tried to close this znode to somebody?
-    fn restricted(&self, path: &str) -> bool {
-        let Some(path) = path.strip_prefix(self.directory) else { return false };
-        // A sequential znode was asked for without its number.
-        let base = path.trim_end_matches(|c: char| c.is_ascii_digit());
-        let is_it = |asked: &str| {
-            asked.strip_prefix(HERE).is_some_and(|asked| asked == path || asked == base)
-        };
-        let restricts_this = |request: &Request| restricts(request, &is_it);
-        let mut steps = self.before.iter().chain([self.step]);
-        steps.any(|step| match &step.action {
-            Action::Ask(requests) => requests.iter().any(restricts_this),
-            Action::Cut { request, .. }
-            | Action::Spoilt { request, .. }
-            | Action::Longer { request, .. } => restricts_this(request),
-            Action::Raw { .. } | Action::Connect(_) => false,
-        })
-    }
-}
-
-fn restricts(request: &Request, is_it: &dyn Fn(&str) -> bool) -> bool {
-    match request {
-        Request::Create(CreateRequest { path, acl, .. })
-        | Request::Create2(CreateRequest { path, acl, .. })
-        | Request::SetAcl { path, acl, .. } => is_it(path) && *acl != Acl::open(),
-        Request::Multi(parts) => parts.iter().any(|part| restricts(part, is_it)),
-        _ => false,
     }
 }

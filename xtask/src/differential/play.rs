@@ -55,18 +55,6 @@ impl Said {
             events.sort_by_key(|(_, heard)| key(heard));
         }
     }
-    /// Removes one such event that `session` was told.
-    pub(super) fn leave_out(&mut self, own: usize, session: usize, event: &WatcherEvent) {
-        let is_it = |heard: &Heard| heard.event() == Some(event);
-        if let Some(at) = self.own.iter().position(|heard| own == session && is_it(heard)) {
-            self.own.remove(at);
-            return;
-        }
-        let at = self.behind.iter().position(|(whose, heard)| *whose == session && is_it(heard));
-        if let Some(at) = at {
-            self.behind.remove(at);
-        }
-    }
     /// Removes all that the step's session, which is `own`, was told.
     pub(super) fn leave_out_session(&mut self, own: usize) {
         self.own.clear();

@@ -331,6 +331,9 @@ pub(super) fn placed(request: &Request, place: &dyn Fn(&str) -> String) -> Reque
         | Request::GetChildren { path, .. }
         | Request::GetChildren2 { path, .. }
         | Request::GetAllChildrenNumber { path }
+        | Request::CheckWatches { path, .. }
+        | Request::RemoveWatches { path, .. }
+        | Request::AddWatch { path, .. }
         | Request::Sync { path }
         | Request::Check { path, .. } => *path = place(path),
         Request::GetEphemerals { prefix } => *prefix = place(prefix),

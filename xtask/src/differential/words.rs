@@ -128,6 +128,7 @@ impl Words {
     fn response(&self, response: &Response) -> String {
         match response {
             Response::Empty => "ok".into(),
+            Response::WatchAdded => "watched".into(),
             Response::Path(path) => self.path(path),
             Response::PathStat { path, stat } => {
                 format!("{} {}", self.path(path), self.stat(stat))

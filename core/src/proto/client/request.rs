@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{
-    CreateRequest, CreateTtlRequest, OpCode, ReconfigRequest, Request, SetWatches, create_flags,
+    AddWatchMode, CreateRequest, CreateTtlRequest, OpCode, ReconfigRequest, Request, SetWatches,
+    WatcherType, create_flags,
 };
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Reader, Write};
@@ -45,8 +46,11 @@ impl Request {
             Self::GetEphemerals { .. } => OpCode::GetEphemerals,
             Self::GetAllChildrenNumber { .. } => OpCode::GetAllChildrenNumber,
             Self::WhoAmI => OpCode::WhoAmI,
+            Self::CheckWatches { .. } => OpCode::CheckWatches,
+            Self::RemoveWatches { .. } => OpCode::RemoveWatches,
             Self::SetWatches(set) if set.is_plain() => OpCode::SetWatches,
             Self::SetWatches(_) => OpCode::SetWatches2,
+            Self::AddWatch { .. } => OpCode::AddWatch,
             Self::Auth { .. } => OpCode::Auth,
             Self::CloseSession => OpCode::CloseSession,
             Self::CreateSession { .. } => OpCode::CreateSession,
@@ -93,7 +97,15 @@ impl Request {
             }
             Self::Multi(parts) | Self::MultiRead(parts) => encode_multi(parts, out),
             Self::Reconfig(reconfig) => reconfig.encode(out),
+            Self::CheckWatches { path, watcher } | Self::RemoveWatches { path, watcher } => {
+                out.put_string(path);
+                out.put_i32(*watcher as i32);
+            }
             Self::SetWatches(set) => set.encode(out),
+            Self::AddWatch { path, mode } => {
+                out.put_string(path);
+                out.put_i32(*mode as i32);
+            }
             Self::Auth { scheme, auth } => {
                 out.put_i32(0);
                 out.put_string(scheme);
@@ -143,8 +155,17 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         }
         OpCode::GetAllChildrenNumber => Request::GetAllChildrenNumber { path: path(from)? },
         OpCode::WhoAmI => Request::WhoAmI,
+        OpCode::CheckWatches => {
+            Request::CheckWatches { path: path(from)?, watcher: WatcherType::decode(from)? }
+        }
+        OpCode::RemoveWatches => {
+            Request::RemoveWatches { path: path(from)?, watcher: WatcherType::decode(from)? }
+        }
         OpCode::SetWatches => Request::SetWatches(SetWatches::decode_plain(from)?),
         OpCode::SetWatches2 => Request::SetWatches(SetWatches::decode(from)?),
+        OpCode::AddWatch => {
+            Request::AddWatch { path: path(from)?, mode: AddWatchMode::decode(from)? }
+        }
         OpCode::Auth => {
             // The type in front is ignored. A null scheme is one that nobody provides.
             from.i32()?;
@@ -158,9 +179,7 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         // Departs: upstream carries it out for anybody, without asking a list.
         OpCode::DeleteContainer => Request::Unknown(opcode.number()),
         // TODO: these become requests of their own once ops carries them out.
-        OpCode::CheckWatches | OpCode::RemoveWatches | OpCode::Sasl | OpCode::AddWatch => {
-            Request::Unknown(opcode.number())
-        }
+        OpCode::Sasl => Request::Unknown(opcode.number()),
     })
 }
 
@@ -198,6 +217,35 @@ impl ReconfigRequest {
             leaving_servers: from.string()?,
             new_members: from.string()?,
             config_version: from.i64()?,
+        })
+    }
+}
+
+impl WatcherType {
+    // ZK: Watcher.WatcherType.fromInt (3.9)
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match from.i32()? {
+            1 => Self::Children,
+            2 => Self::Data,
+            3 => Self::Any,
+            4 => Self::Persistent,
+            5 => Self::PersistentRecursive,
+            other => {
+                return Err(DecodeError::Undefined { what: "watcher type", value: other.into() });
+            }
+        })
+    }
+}
+
+impl AddWatchMode {
+    // ZK: WatcherMode.fromZooDef (3.9)
+    fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(match from.i32()? {
+            0 => Self::Persistent,
+            1 => Self::PersistentRecursive,
+            other => {
+                return Err(DecodeError::Undefined { what: "watch mode", value: other.into() });
+            }
         })
     }
 }

@@ -14,6 +14,7 @@ impl Response {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Empty => {}
+            Self::WatchAdded => out.put_i32(ErrorCode::OK.0),
             Self::Path(path) => out.put_string(path),
             Self::PathStat { path, stat } => {
                 out.put_string(path);
@@ -71,6 +72,10 @@ impl Response {
                 let count = from.count(Id::BYTES_MIN)?;
                 Self::Identities((0..count).map(|_| Id::decode(from)).collect::<Result<_, _>>()?)
             }
+            OpCode::AddWatch => {
+                from.i32()?;
+                Self::WatchAdded
+            }
             OpCode::CloseSession
             | OpCode::CreateSession
             | OpCode::Delete
@@ -82,8 +87,7 @@ impl Response {
             | OpCode::Auth
             | OpCode::SetWatches
             | OpCode::Sasl
-            | OpCode::SetWatches2
-            | OpCode::AddWatch => Self::Empty,
+            | OpCode::SetWatches2 => Self::Empty,
         })
     }
 }

@@ -50,6 +50,7 @@ fn an_opcode_that_we_do_not_know_has_no_body() {
     assert_eq!(Request::decode(10, Bytes::new(), 0), Request::Unknown(10));
     // Only servers delete containers.
     assert_eq!(decode(OpCode::DeleteContainer, "00000002 2f61"), Request::Unknown(20));
+    assert_eq!(decode(OpCode::Sasl, "00000000"), Request::Unknown(102));
 }
 
 #[test]
@@ -143,6 +144,26 @@ fn set_watches_travels_under_the_older_number_when_it_can() {
     assert_eq!(Request::SetWatches(set.clone()).opcode(), 101);
     set.persistent.push("/b".into());
     assert_eq!(Request::SetWatches(set).opcode(), 105);
+}
+
+#[test]
+fn watches_by_mode_and_kind() {
+    let path = || alloc::string::String::from("/a");
+    let (add, remove) = (OpCode::AddWatch, OpCode::RemoveWatches);
+    let recursive = AddWatchMode::PersistentRecursive;
+    let expected = Request::AddWatch { path: path(), mode: recursive };
+    assert_eq!(decode(add, "00000002 2f61 00000001"), expected);
+    let expected = Request::RemoveWatches { path: path(), watcher: WatcherType::Any };
+    assert_eq!(decode(remove, "00000002 2f61 00000003"), expected);
+    let expected = Request::CheckWatches { path: path(), watcher: WatcherType::Children };
+    assert_eq!(decode(OpCode::CheckWatches, "00000002 2f61 00000001"), expected);
+    for (opcode, undefined) in [(add, 2), (add, -1), (remove, 0), (remove, 6)] {
+        let body = alloc::format!("00000002 2f61 {undefined:08x}");
+        assert_eq!(decode(opcode, &body), Request::Malformed(opcode), "{undefined}");
+    }
+    let mut body = Vec::new();
+    Response::WatchAdded.encode(&mut body);
+    assert_eq!(body, hex("00000000"));
 }
 
 #[test]
