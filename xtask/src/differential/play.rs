@@ -192,9 +192,16 @@ impl Player {
         let Some(connection) = &mut self.sessions[session].connection else { return };
         send(connection);
         let mut heard = hear_replies(connection, replies);
-        // A ping behind it would be answered or not, as it happens.
-        if closes || heard.last().is_some_and(announces_end) {
-            heard.push(connection.hear());
+        match heard.last().map_or(End::No, announces_end) {
+            End::No if !closes => {}
+            End::No | End::Yes => heard.push(connection.hear()),
+            End::Perhaps => {
+                connection.send(&[Request::Ping]);
+                let end = connection.hear();
+                if !matches!(end, Heard::Message { .. }) {
+                    heard.push(end);
+                }
+            }
         }
         self.notice(session, &heard);
         said.own.extend(heard);
@@ -338,16 +345,23 @@ fn connect_request(session: SessionId) -> ConnectRequest {
     }
 }
 
-/// Refusals that a server closes the connection behind; ours does not behind UNIMPLEMENTED, and says
-/// no such zxid.
-fn announces_end(heard: &Heard) -> bool {
+/// Does a server close the connection behind this?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Yes,
+    No,
+    /// Java does, and ours does not.
+    Perhaps,
+}
+
+fn announces_end(heard: &Heard) -> End {
     let Heard::Message { message: ClientMessage::Reply { zxid, result, .. }, .. } = heard else {
-        return false;
+        return End::No;
     };
     match result {
-        Err(ErrorCode::AUTH_FAILED) => true,
-        Err(ErrorCode::UNIMPLEMENTED) => *zxid == -1,
-        _ => false,
+        Err(ErrorCode::AUTH_FAILED) => End::Yes,
+        Err(ErrorCode::UNIMPLEMENTED) if *zxid == -1 => End::Perhaps,
+        _ => End::No,
     }
 }
 
