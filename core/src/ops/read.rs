@@ -46,7 +46,7 @@ pub(super) fn get_children2(
     Ok(Response::Children2 { children: children(database, path), stat })
 }
 
-/// All znodes below `path`.
+/// All znodes below `path`. By its empty name the root counts itself too.
 // ZK: DataTree.getAllChildrenNumber (3.9)
 pub(super) fn get_all_children_number(
     database: &Database,
@@ -54,7 +54,8 @@ pub(super) fn get_all_children_number(
     path: &str,
 ) -> Result<Response, ErrorCode> {
     readable(database, auth, path)?;
-    Ok(Response::Count(database.tree.count_below(path) as i32))
+    let root_too = usize::from(path.is_empty());
+    Ok(Response::Count((database.tree.count_below(path) + root_too) as i32))
 }
 
 /// The session's own, whoever may read them. The prefix is text: `/a` is one of `/ab`. Blank or `/`,

@@ -675,6 +675,7 @@ fn all_children_are_counted_at_any_depth() {
         ("/closed", Err(ErrorCode::NO_AUTH)),
         // The three that are always there, and six more.
         ("/", Ok(9)),
+        ("", Ok(10)),
     ] {
         let request = Request::GetAllChildrenNumber { path: path.into() };
         let answer = read(&leader.database, NOBODY, &request);

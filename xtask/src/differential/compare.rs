@@ -102,16 +102,13 @@ impl Servers {
         java_said: &mut Said,
         zebu_said: &mut Said,
     ) -> Result<bool> {
-        let step = case.step;
         let mut found = false;
-        let mut reconnect = false;
         for known in KNOWN {
             for remedy in (known.remedies)(case, java_said, zebu_said) {
                 found = true;
                 *self.known.entry(known.what).or_default() += 1;
                 match remedy {
                     Remedy::Discount(zxid) => java.words.discount(zxid),
-                    Remedy::Reconnect => reconnect = true,
                     Remedy::SetReplyAside { java: at_java, zebu: at_zebu } => {
                         let ours = zebu.words.since_start(at_zebu);
                         if java.words.since_start(at_java) == ours + 1 {
@@ -125,12 +122,6 @@ impl Servers {
                         zebu_said.sort_events();
                     }
                 }
-            }
-        }
-        if reconnect {
-            for (player, said) in [(java, java_said), (zebu, zebu_said)] {
-                said.leave_out_session(step.session);
-                player.renew(step.session)?;
             }
         }
         Ok(found)

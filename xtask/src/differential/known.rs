@@ -31,8 +31,6 @@ pub(super) struct Case<'a> {
 pub(super) enum Remedy {
     /// Java used this zxid, and we none.
     Discount(i64),
-    /// What the step's session was told is not compared, and it connects anew at both servers.
-    Reconnect,
     /// Both refused the step's only request, in other words, and Java perhaps by a transaction.
     SetReplyAside { java: i64, zebu: i64 },
     /// The order of the events is not compared.
@@ -40,19 +38,6 @@ pub(super) enum Remedy {
 }
 
 pub(super) const KNOWN: &[Known] = &[
-    // Ours keeps the connection: a client that asks for something new has done nothing wrong, and
-    // its watches have not deserved to go.
-    Known {
-        what: "an unknown opcode is answered with zxid -1, and closes the connection",
-        remedies: |case, java, zebu| {
-            let (java_replies, zebu_replies) = (java.replies(), zebu.replies());
-            let refused = matches!(java_replies[..], [(-1, Err(ErrorCode::UNIMPLEMENTED))])
-                && matches!(zebu_replies[..], [(_, Err(ErrorCode::UNIMPLEMENTED))]);
-            let ended = (java.ended(), zebu.ended());
-            let raw = matches!(case.step.action, Action::Raw { .. });
-            if raw && refused && ended == (true, false) { vec![Remedy::Reconnect] } else { vec![] }
-        },
-    },
     // A request that cannot be read needs no transaction to be refused. Java does without one too,
     // except for multi: it has drawn the zxid before it reads the body.
     Known {

@@ -55,15 +55,6 @@ impl Said {
             events.sort_by_key(|(_, heard)| key(heard));
         }
     }
-    /// Removes all that the step's session, which is `own`, was told.
-    pub(super) fn leave_out_session(&mut self, own: usize) {
-        self.own.clear();
-        self.behind.retain(|(session, _)| *session != own);
-    }
-    /// The server closed the session's connection behind its last reply.
-    pub(super) fn ended(&self) -> bool {
-        matches!(self.own.last(), Some(Heard::End))
-    }
 }
 
 #[derive(Default)]
@@ -167,6 +158,9 @@ impl Player {
             }
             Action::Connect(credentials) => self.reconnect(session, *credentials, &mut said)?,
         }
+        if said.own.iter().any(|heard| announces_end(heard) == End::Sooner) {
+            self.reconnect(session, Credentials::Right, &mut said)?;
+        }
         self.ping_all(session, &mut said);
         Ok(said)
     }
@@ -195,13 +189,7 @@ impl Player {
         match heard.last().map_or(End::No, announces_end) {
             End::No if !closes => {}
             End::No | End::Yes => heard.push(connection.hear()),
-            End::Perhaps => {
-                connection.send(&[Request::Ping]);
-                let end = connection.hear();
-                if !matches!(end, Heard::Message { .. }) {
-                    heard.push(end);
-                }
-            }
+            End::Sooner => heard.push(Heard::End),
         }
         self.notice(session, &heard);
         said.own.extend(heard);
@@ -322,12 +310,6 @@ impl Player {
         connection.send_connect(request);
         Ok([connection.hear(), connection.hear()])
     }
-
-    /// Gives the session a new connection, whatever became of the old one.
-    pub(super) fn renew(&mut self, session: usize) -> Result<()> {
-        self.sessions[session].connection = None;
-        self.connect(session, self.renewal(session)).map(drop)
-    }
 }
 
 fn connect_request(session: SessionId) -> ConnectRequest {
@@ -350,8 +332,8 @@ fn connect_request(session: SessionId) -> ConnectRequest {
 enum End {
     Yes,
     No,
-    /// Java does, and ours does not.
-    Perhaps,
+    /// Java does, in its own time, and ours does not: we hang up.
+    Sooner,
 }
 
 fn announces_end(heard: &Heard) -> End {
@@ -360,7 +342,7 @@ fn announces_end(heard: &Heard) -> End {
     };
     match result {
         Err(ErrorCode::AUTH_FAILED) => End::Yes,
-        Err(ErrorCode::UNIMPLEMENTED) if *zxid == -1 => End::Perhaps,
+        Err(ErrorCode::UNIMPLEMENTED) if *zxid == -1 => End::Sooner,
         _ => End::No,
     }
 }

@@ -8,7 +8,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use zebu_core::ids::Zxid;
-use zebu_core::proto::{Acl, CreateRequest, Id, Request, SetWatches, create_flags, perms};
+use zebu_core::proto::{
+    Acl, AddWatchMode, CreateRequest, Id, Request, SetWatches, WatcherType, create_flags, perms,
+};
 
 /// Sessions of a case.
 pub(super) const SESSIONS: usize = 3;
@@ -99,6 +101,7 @@ fn spoils_alike(request: &Request) -> bool {
 }
 
 fn request() -> impl Strategy<Value = Request> {
+    let mode = select(vec![AddWatchMode::Persistent, AddWatchMode::PersistentRecursive]);
     prop_oneof![
         16 => create().prop_map(Request::Create),
         6 => create().prop_map(Request::Create2),
@@ -118,6 +121,13 @@ fn request() -> impl Strategy<Value = Request> {
         1 => Just(Request::Ping),
         10 => vec(part(), 0..5).prop_map(Request::Multi),
         3 => set_watches().prop_map(Request::SetWatches),
+        3 => (any_path(), mode).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
+        2 => (any_path(), watcher()).prop_map(|(path, watcher)| Request::RemoveWatches { path, watcher }),
+        1 => (any_path(), watcher()).prop_map(|(path, watcher)| Request::CheckWatches { path, watcher }),
+        1 => any_path().prop_map(|path| Request::GetAllChildrenNumber { path }),
+        1 => any_path().prop_map(|prefix| Request::GetEphemerals { prefix }),
+        2 => vec(read_part(), 0..4).prop_map(Request::MultiRead),
+        1 => Just(Request::WhoAmI),
         3 => auth(),
         2 => Just(Request::CloseSession),
     ]
@@ -147,6 +157,23 @@ fn request_of_no_multi() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn read_part() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        any_path().prop_map(|path| Request::GetData { path, watch: false }),
+        any_path().prop_map(|path| Request::GetChildren { path, watch: false }),
+    ]
+}
+
+fn watcher() -> impl Strategy<Value = WatcherType> {
+    select(vec![
+        WatcherType::Children,
+        WatcherType::Data,
+        WatcherType::Any,
+        WatcherType::Persistent,
+        WatcherType::PersistentRecursive,
+    ])
+}
+
 fn create() -> impl Strategy<Value = CreateRequest> {
     let flags = prop_oneof![
         12 => Just(create_flags::PERSISTENT),
@@ -165,14 +192,17 @@ fn create() -> impl Strategy<Value = CreateRequest> {
 
 fn set_watches() -> impl Strategy<Value = SetWatches> {
     let paths = || vec(any_path(), 0..3);
-    (-2..12i64, paths(), paths(), paths()).prop_map(|(since, data, exist, child)| SetWatches {
-        relative_zxid: Zxid::from_wire(since),
-        data,
-        exist,
-        child,
-        persistent: vec![],
-        persistent_recursive: vec![],
-    })
+    let persistent = || prop_oneof![2 => Just(vec![]), 1 => vec(any_path(), 0..3)];
+    (-2..12i64, paths(), paths(), paths(), persistent(), persistent()).prop_map(
+        |(since, data, exist, child, persistent, persistent_recursive)| SetWatches {
+            relative_zxid: Zxid::from_wire(since),
+            data,
+            exist,
+            child,
+            persistent,
+            persistent_recursive,
+        },
+    )
 }
 
 fn auth() -> impl Strategy<Value = Request> {

@@ -154,7 +154,7 @@ impl Words {
             Response::Count(count) => format!("{count}"),
             Response::Identities(ids) => {
                 let ids: Vec<_> = ids.iter().map(|id| format!("{}:{}", id.scheme, id.id)).collect();
-                format!("{ids:?}")
+                names(&ids)
             }
         }
     }
