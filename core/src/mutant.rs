@@ -98,7 +98,7 @@ mutants! {
     /// A container or TTL node is removed as the leader saw it, whatever is in flight by then.
     ReaperNoRecheck = "reaper_no_recheck" => "C-LINW T-EQ C-STAT";
     /// The commit finishes the session's first pending request, whatever its xid.
-    CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-RYW";
+    CommitQueueMatchesBySessionOnly = "commit_queue_matches_by_session_only" => "C-FIFO C-LINW C-RYW";
     /// Reads overtake earlier writes of their own session.
     ReadsOvertakeWrites = "reads_overtake_writes" => "C-FIFO R-INPUT C-RYW";
     /// A client that has seen more than this server is let in.

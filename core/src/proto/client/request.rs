@@ -178,7 +178,7 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
         OpCode::CreateSession => Request::CreateSession { timeout_ms: from.i32()? },
         // Departs: upstream carries it out for anybody, without asking a list.
         OpCode::DeleteContainer => Request::Unknown(opcode.number()),
-        // TODO: these become requests of their own once ops carries them out.
+        // TODO: becomes a request of its own once there is a login to carry it out.
         OpCode::Sasl => Request::Unknown(opcode.number()),
     })
 }
