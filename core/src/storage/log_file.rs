@@ -261,14 +261,12 @@ impl<'a> LogReader<'a> {
         Ok(newer.map(|record| record.end))
     }
 
-    /// Is a sector's part of `from..upto` all zero, as a sector is that was never written?
+    /// Is one of the sectors under `from..upto` all zero from there on, as one is that was never
+    /// written? What stands at `upto` may begin in it: with zeros, as checksums do.
     fn has_hole(&mut self, from: u64, upto: u64) -> Result<bool, DiskError> {
         let mut start = from;
         while start < upto {
-            let end = (start / SECTOR + 1) * SECTOR;
-            if end > upto {
-                return Ok(false);
-            }
+            let end = ((start / SECTOR + 1) * SECTOR).min(self.bytes.len());
             // The high half of a checksum is zero in intact records as well.
             if end - start > 4 {
                 let sector = self.bytes.at(start, (end - start) as usize)?;

@@ -171,7 +171,14 @@ fn missing_sectors_are_a_torn_write_only_near_the_end() {
         opened.map(|recovered| recovered.database.last_processed).map_err(|e| e.to_string())
     };
     let intact_before = |sector: usize| ends.iter().filter(|end| **end <= sector * 512).count() - 1;
-    for sector in [len / 512 - 1, len / 512 - 500] {
+    // Of the record behind the hole, the hole may have taken zeros that belong there.
+    let begins_in_last_bytes = |sector: &usize| {
+        ends.iter().any(|end| (1..=4).contains(&((sector + 1) * 512).saturating_sub(*end)))
+    };
+    let near_end = len / 512 - 500..len / 512;
+    let straddled: Vec<_> = near_end.filter(begins_in_last_bytes).collect();
+    assert_eq!(straddled.len(), 3);
+    for sector in [&[len / 512 - 1, len / 512 - 500], &straddled[..]].concat() {
         assert_eq!(open_without(sector), Ok(Zxid(intact_before(sector) as u64)));
     }
     let why = open_without(100).unwrap_err();
