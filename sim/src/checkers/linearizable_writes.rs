@@ -65,8 +65,7 @@ impl LinearizableWrites {
                 show(zxid)
             )
         })?;
-        let expired = *body == TxnBody::Error(ErrorCode::SESSION_EXPIRED);
-        if expired && !committed.session_was_open && was_left(facts, write) {
+        if is_expired(body) && !committed.session_was_open && was_left(facts, write) {
             // So late that the session is closed: refused, wherever it stands.
             return Ok(());
         }
@@ -158,6 +157,15 @@ fn was_asked_for(facts: &Facts, write: &Write) -> bool {
 /// Has its client connected anew since it was sent?
 fn was_left(facts: &Facts, write: &Write) -> bool {
     facts.clients.get(&write.client).is_some_and(|client| client.connects > write.conn)
+}
+
+/// Was it refused because its session is no more? A multi is, with its first operation.
+fn is_expired(body: &TxnBody) -> bool {
+    match body {
+        TxnBody::Error(code) => *code == ErrorCode::SESSION_EXPIRED,
+        TxnBody::Multi(parts) => parts.first().is_some_and(is_expired),
+        _ => false,
+    }
 }
 
 /// A refusal that depends on what the model does not have.
@@ -357,6 +365,24 @@ mod tests {
         bench.ask(0, 1, make("/a", 0));
         bench.answer(0, 1, z(1, 1), Err(ErrorCode::MARSHALLING_ERROR)).unwrap();
         assert_eq!(broken(bench.commit(z(1, 2), SESSION, 1, create("/a", 1, false))), "C-ERR");
+    }
+
+    #[test]
+    fn what_comes_when_its_session_is_closed_is_refused_wherever_it_stands() {
+        let expired = || TxnBody::Error(ErrorCode::SESSION_EXPIRED);
+        for (late, refused) in [
+            (make("/a", 0), expired()),
+            (Request::Multi(vec![make("/a", 0)]), TxnBody::Multi(vec![expired()])),
+        ] {
+            let mut bench = self::bench();
+            bench.ask(0, 1, late);
+            bench.connect(0, ONE, SESSION);
+            bench.ask(0, 2, make("/b", 0));
+            bench.commit(z(1, 2), SESSION, 2, create("/b", 1, false)).unwrap();
+            let closed = TxnBody::CloseSession { paths: Some(vec![]) };
+            bench.commit(z(1, 3), SESSION, 0, closed).unwrap();
+            bench.commit(z(1, 4), SESSION, 1, refused).unwrap();
+        }
     }
 
     #[test]
