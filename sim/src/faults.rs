@@ -237,9 +237,37 @@ fn duration(class: FaultClass, n: u64, tick: u64, decide: Decide) -> u64 {
     draw.magnitude(low, high)
 }
 
+/// A disk or a link that takes `factor` times as long as usual, for a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slowness {
+    pub factor: u64,
+    pub until: SimTime,
+}
+
+impl Slowness {
+    /// How long that takes now which `usual`ly takes so long. What is not done when the slowness
+    /// ends is done as fast as ever.
+    pub fn stretch(self, now: SimTime, usual: u64) -> u64 {
+        let factor = self.factor.max(1);
+        let slow = self.until.saturating_sub(now).min(usual * factor);
+        slow + usual - slow / factor
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slowness_ends_with_its_fault() {
+        let slow = Slowness { factor: 10, until: 1000 };
+        for (now, usual, takes) in
+            [(0, 50, 500), (0, 100, 1000), (0, 200, 1100), (900, 50, 140), (1000, 50, 50)]
+        {
+            assert_eq!(slow.stretch(now, usual), takes, "{usual} at {now}");
+        }
+        assert_eq!(Slowness::default().stretch(5, 7), 7);
+    }
     use std::path::Path;
 
     fn scenario() -> Scenario {

@@ -12,6 +12,7 @@ use zebu_core::server::{PeerMessage, Port};
 
 use crate::agenda::{Agenda, What};
 use crate::decide::{About, Decide};
+use crate::faults::Slowness;
 use crate::history::SimTime;
 use crate::wire::Wire;
 
@@ -87,8 +88,7 @@ pub struct Connection {
 struct Link {
     /// How many partitions cut this direction.
     cut: u32,
-    /// How many times slower than usual.
-    slow: u64,
+    slow: Slowness,
     latency: u64,
     sent: u64,
 }
@@ -109,7 +109,8 @@ impl Net {
     pub fn new(decide: Decide, hosts: usize, mean_latency: u64, codec: bool) -> Self {
         let links = (0..hosts * hosts).map(|link| {
             let mut draw = decide.draw(About::Latency, link as u64, 0);
-            Link { cut: 0, slow: 1, latency: mean_latency / 4 + draw.around(mean_latency), sent: 0 }
+            let latency = mean_latency / 4 + draw.around(mean_latency);
+            Link { cut: 0, slow: Slowness::default(), latency, sent: 0 }
         });
         let links = links.collect();
         Self { decide, hosts, links, conns: Vec::new(), live: Vec::new(), codec, messages: 0 }
@@ -122,12 +123,12 @@ impl Net {
         self.links[from * self.hosts + to].cut > 0
     }
     /// How long the next message between these two takes.
-    pub fn delay(&mut self, from: Host, to: Host) -> u64 {
+    pub fn delay(&mut self, now: SimTime, from: Host, to: Host) -> u64 {
         let (decide, key) = (self.decide, (from * self.hosts + to) as u64);
         let link = self.link(from, to);
         link.sent += 1;
         let mut draw = decide.draw(About::Latency, key, link.sent);
-        (link.latency / 2 + draw.around(link.latency / 2 + 1)) * link.slow
+        link.slow.stretch(now, link.latency / 2 + draw.around(link.latency / 2 + 1))
     }
 
     /// A connection that the acceptor just took; the dialler will hear of it.
@@ -202,7 +203,7 @@ impl Net {
     fn put(&mut self, now: SimTime, key: ConnKey, to: Side, parcel: Parcel, agenda: &mut Agenda) {
         let Some(conn) = self.get_mut(key) else { return };
         let (source, target) = (conn.hosts[to.other() as usize], conn.hosts[to as usize]);
-        let delay = self.delay(source, target);
+        let delay = self.delay(now, source, target);
         self.messages += 1;
         let pipe = &mut self.get_mut(key).expect("looked up above").pipes[to as usize];
         let due = (now + delay).max(pipe.last_due);
@@ -316,13 +317,13 @@ impl Net {
             );
         }
     }
-    pub fn set_slow(&mut self, from: Host, to: Host, factor: u64) {
-        self.link(from, to).slow = factor.max(1);
+    pub fn set_slow(&mut self, from: Host, to: Host, slow: Slowness) {
+        self.link(from, to).slow = slow;
     }
     /// Nothing is cut, slow or stalled any more.
     pub fn heal_all(&mut self, now: SimTime, agenda: &mut Agenda) {
         for link in &mut self.links {
-            (link.cut, link.slow) = (0, 1);
+            (link.cut, link.slow) = (0, Slowness::default());
         }
         for conn in self.conns.iter_mut().flatten() {
             for pipe in &mut conn.pipes {

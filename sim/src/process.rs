@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::counters::{Counter, is_log_write};
 use crate::decide::About;
 use crate::disk::SimDisk;
-use crate::faults::Boundary;
+use crate::faults::{Boundary, Slowness};
 use crate::history::{Observation, ServerView, SimTime, StopReason};
 use crate::net::{ConnKey, Parcel, Service};
 use crate::world::{Owner, World};
@@ -41,8 +41,7 @@ pub struct DiskTrouble {
     pub fail_sync: bool,
     pub fail_next: bool,
     pub full_until: SimTime,
-    pub slow_until: SimTime,
-    pub slow_factor: u64,
+    pub slow: Slowness,
 }
 
 #[derive(Clone, Debug)]
@@ -551,8 +550,7 @@ impl World {
             | DiskOp::Rename { .. }
             | DiskOp::Remove(_) => draw.around(20_000),
         };
-        let slow = if node.trouble.slow_until > self.now { node.trouble.slow_factor } else { 1 };
-        (usual * slow.max(1)).max(1_000)
+        node.trouble.slow.stretch(self.now, usual).max(1_000)
     }
 
     /// Does the machine lose power, or the process die, at this very place?

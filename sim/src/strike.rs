@@ -3,7 +3,7 @@
 use crate::agenda::What;
 use crate::audience::Audience;
 use crate::decide::{About, Draw};
-use crate::faults::{FaultClass, Target};
+use crate::faults::{FaultClass, Slowness, Target};
 use crate::history::{Observation, StopReason};
 use crate::net::Host;
 use crate::world::World;
@@ -53,14 +53,14 @@ impl World {
                 }
             }
             FaultClass::SlowLink => {
-                let factor = draw.magnitude(4, 200);
+                let slow = Slowness { factor: draw.magnitude(4, 200), until };
                 for (from, to) in self.links_of(s, draw) {
-                    self.net.set_slow(from, to, factor);
+                    self.net.set_slow(from, to, slow);
                 }
             }
             FaultClass::SlowDisk => {
-                self.nodes[s].trouble.slow_until = until;
-                self.nodes[s].trouble.slow_factor = draw.magnitude(5, 300);
+                let slow = Slowness { factor: draw.magnitude(5, 300), until };
+                self.nodes[s].trouble.slow = slow;
             }
             FaultClass::SyncError => self.nodes[s].trouble.fail_sync = true,
             FaultClass::WriteError => self.nodes[s].trouble.fail_next = true,
@@ -92,15 +92,6 @@ impl World {
     }
 
     pub(crate) fn strike_over(&mut self, index: u32, aud: &mut Audience) {
-        let fault = &self.plan.faults[index as usize];
-        if let FaultClass::SlowLink = fault.class {
-            let mut draw = self.decide.draw(About::FaultShape, fault.class as u64, fault.n);
-            let s = self.aim(fault.who, &mut draw);
-            draw.magnitude(4, 200);
-            for (from, to) in self.links_of(s, &mut draw) {
-                self.net.set_slow(from, to, 1);
-            }
-        }
         if let Some(cuts) = self.cuts.remove(&index) {
             for &(from, to) in &cuts {
                 self.net.heal(self.now, from, to, &mut self.agenda);

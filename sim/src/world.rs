@@ -316,7 +316,7 @@ impl World {
         };
         let attempt = self.dials.len() as u32;
         self.dials.push(DialAttempt { from, life, to, service, began: self.now });
-        let delay = self.net.delay(self.host(from), to);
+        let delay = self.net.delay(self.now, self.host(from), to);
         self.agenda.push(self.now + delay, What::Dial { attempt });
     }
 
@@ -338,7 +338,7 @@ impl World {
             return;
         }
         if !self.nodes[dial.to].is_running() {
-            let delay = self.net.delay(hosts[1], hosts[0]);
+            let delay = self.net.delay(self.now, hosts[1], hosts[0]);
             self.agenda.push(self.now + delay, What::DialTimeout { attempt });
             return;
         }

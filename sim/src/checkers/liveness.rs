@@ -36,7 +36,7 @@ pub struct Liveness {
     joined: BTreeMap<ServerId, u32>,
     calls: BTreeMap<(ClientId, CallId), SimTime>,
     leaders: BTreeMap<ServerId, Pulse>,
-    /// When a client of a session was last heard anywhere.
+    /// When a client of a session was last heard anywhere, or told that it is open.
     heard: BTreeMap<u64, SimTime>,
 }
 
@@ -237,6 +237,9 @@ impl Liveness {
                 if facts.is_alone() && !matches!(message, ClientMessage::Text(_)) {
                     self.established = Some((0, server));
                 }
+                if let ClientMessage::Connected(granted) = message {
+                    self.heard.insert(granted.session.0, facts.now);
+                }
             }
             _ => {}
         }
@@ -309,8 +312,8 @@ mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, MS, ONE, SESSION, THREE, TWO, info, z};
     use zebu_core::client::Outcome;
-    use zebu_core::ids::{Epoch, Zxid};
-    use zebu_core::proto::{Request, Response};
+    use zebu_core::ids::{ConnId, Epoch, SessionId, Zxid};
+    use zebu_core::proto::{ConnectResponse, Request, Response};
     use zebu_core::tree::Database;
 
     fn bench() -> Bench {
@@ -372,6 +375,17 @@ mod tests {
         bench.finish().unwrap();
         bench.now += 5000 * MS;
         assert_eq!(broken(bench.finish()), "L-EXP");
+        // The client may be gone when it is told.
+        let granted = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: 4000,
+            session: SessionId(SESSION),
+            password: [0; 16],
+            read_only: None,
+        };
+        let (conn, message) = (ConnId(9), ClientMessage::Connected(granted));
+        bench.action(TWO, &Action::Reply { conn, message }).unwrap();
+        bench.finish().unwrap();
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Ledger {
             };
             at = before;
         }
-        if at != tip && !(path.is_empty() && self.is_committed(at)) {
+        if at != tip && !(path.is_empty() && (at == 0 || self.is_committed(at))) {
             let (zxid, tip, at) = (show(zxid), show(tip), show(at));
             let what = format!("the history of {zxid} branches off at {at}, {tip} is committed");
             return Err(Violation { property: "Z-KEEP", what });
@@ -205,6 +205,10 @@ mod tests {
         assert_eq!(ledger.contains(z(2, 2), z(1, 4)), Some(false));
         assert_eq!(ledger.contains(z(2, 2), z(1, 3)), Some(true));
         assert_eq!(ledger.epoch_begins(2, z(1, 4), A).unwrap_err().property, "Z-AGR");
+        // An epoch established late may have no more than a part of it, or nothing.
+        for older in [z(1, 3), z(1, 1), 0] {
+            assert_eq!(ledger.path_to(older).unwrap(), []);
+        }
         // Without 1:3 it is not.
         ledger.epoch_begins(3, z(1, 2), A).unwrap();
         assert_eq!(ledger.path_to(z(3, 1)).unwrap_err().property, "Z-KEEP");
