@@ -97,6 +97,13 @@ impl Broadcast {
         }
     }
 
+    pub(crate) fn session_deadlines(&self) -> impl Iterator<Item = (SessionId, Instant)> {
+        self.expiry.iter()
+    }
+    /// Syncs and other questions that wait for proof.
+    pub(crate) fn questions(&self) -> usize {
+        self.questions.len()
+    }
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -294,7 +301,9 @@ impl Broadcast {
     ) -> Result<(), StepDown> {
         // Departs: a learner reports its clients' activity with the next ping only, so upstream may
         // close a session that was active within its timeout. We ask the learners once more.
-        let up = self.expiry.expired(cx.now.mono);
+        let mut up = self.expiry.expired(cx.now.mono);
+        // A close that is on its way needs no other.
+        up.retain(|session| self.pending.session_open(&cx.database, *session));
         if !up.is_empty() {
             self.ping(learners, cx);
             self.doubtful.extend(up.into_iter().map(|session| (session, self.round)));
@@ -309,6 +318,9 @@ impl Broadcast {
             self.doubtful.iter().filter(|(_, r)| **r <= answered).map(|(s, _)| *s).collect();
         for session in silent {
             self.doubtful.remove(&session);
+            if !self.pending.session_open(&cx.database, session) {
+                continue;
+            }
             cx.note(Note::SessionExpired(session));
             let request = Forwarded {
                 session,

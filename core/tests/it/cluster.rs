@@ -42,6 +42,8 @@ pub(crate) struct Cluster {
     /// Every dial of a quorum port, and when.
     pub(crate) dials: Vec<(ServerId, u64)>,
     pub(crate) now: u64,
+    /// What clients ask for.
+    pub(crate) timeout_ms: i32,
     ensemble: Ensemble,
     events: VecDeque<(ServerId, Event)>,
     links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
@@ -73,6 +75,7 @@ impl Cluster {
             refused: BTreeSet::new(),
             dials: Vec::new(),
             now: 1_000_000_000,
+            timeout_ms: 4000,
             ensemble,
             events: VecDeque::new(),
             links: BTreeMap::new(),
@@ -268,7 +271,7 @@ impl Cluster {
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
-            timeout_ms: 4000,
+            timeout_ms: self.timeout_ms,
             session,
             password: Bytes::copy_from_slice(&zebu_core::session::password(session)),
             read_only: Some(false),

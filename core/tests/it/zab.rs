@@ -1,7 +1,9 @@
 //! ZAB among servers whose links and disks are perfect.
 
 use zebu_core::ids::{Epoch, ServerId, SessionId, Zxid};
-use zebu_core::proto::{Acl, ClientMessage, CreateRequest, ErrorCode, Request, Response};
+use zebu_core::proto::{
+    Acl, ClientMessage, CreateRequest, ErrorCode, QuorumPacket, Request, Response,
+};
 
 use crate::cluster::Cluster;
 
@@ -226,6 +228,26 @@ fn a_session_nobody_hears_from_expires_and_its_ephemerals_with_it() {
         assert!(server.database().tree.get("/e").is_none());
         assert!(server.database().sessions.is_empty());
     }
+}
+
+#[test]
+fn a_session_whose_close_is_on_its_way_does_not_expire_as_well() {
+    let mut c = Cluster::new(3);
+    c.run_ms(2000);
+    assert_eq!(c.leader(), Some(ServerId(3)));
+    c.timeout_ms = 400;
+    c.connect(3, 1);
+    // The acknowledgements of this one transaction are lost.
+    let lost = [1, 2].map(|follower| (ServerId(follower), ServerId(3)));
+    c.cut.extend(lost);
+    c.send(3, 1, 1, Request::CloseSession);
+    c.settle();
+    c.cut.clear();
+    c.packets.clear();
+    c.run_ms(900);
+    let closes = |packet: &QuorumPacket| matches!(packet, QuorumPacket::Proposal { .. });
+    assert_eq!(c.leader(), Some(ServerId(3)));
+    assert!(!c.packets.iter().any(|(_, _, packet)| closes(packet)), "{:?}", c.packets);
 }
 
 #[test]
