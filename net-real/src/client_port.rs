@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
@@ -13,6 +14,7 @@ use zebu_core::proto::{ClientMessage, ClientRequest, FourLetterWord, MultiResult
 
 use crate::connection::{self, Ended, Machine, Reading, Terms};
 use crate::inbox::Input;
+use crate::machine;
 use crate::outbox::{Outbox, Outgoing};
 use crate::shared::Shared;
 
@@ -31,9 +33,13 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
         unsent_max: settings.bounds.client_outbox_pause,
         counts_messages: true,
     };
-    let machine =
-        ClientMachine { conn: ClientConn::new(&settings.config.limits), queue: Vec::new() };
-    let deliver = |requests: Vec<ClientRequest>, _| {
+    let machine = ClientMachine {
+        conn: ClientConn::new(&settings.config.limits),
+        queue: Vec::new(),
+        shared: shared.clone(),
+    };
+    let deliver = |requests: Vec<ClientRequest>, bytes: usize| {
+        shared.traffic.received.fetch_add(bytes as u64, Relaxed);
         outbox.admit(requests.len());
         if let [ClientRequest::FourLetterWord(word)] = *requests
             && let Some(refusal) = refusal(word, &shared)
@@ -42,14 +48,27 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
             outbox.close();
             return Reading::Enough;
         }
-        let word = matches!(*requests, [ClientRequest::FourLetterWord(_)]);
+        let word = match *requests {
+            [ClientRequest::FourLetterWord(word)] => {
+                if word.shows_machine() {
+                    let seen = machine::seen_for(word, settings, &shared.traffic);
+                    shared.inbox.push(Input::Machine(Box::new(seen)));
+                }
+                true
+            }
+            _ => false,
+        };
         shared.inbox.push(Input::Requests { conn, requests });
         // People close their end behind a word and still wait for the answer (`echo ruok | nc`).
         if word { Reading::Enough } else { Reading::On }
     };
     match connection::serve(stream, machine, Vec::new(), &outbox, &terms, deliver).await {
         Ended::Misbehaved(why) => warn!("client {from} closed: {why}"),
-        ended @ (Ended::Silent | Ended::Cut) => info!("client {from} closed: {ended}"),
+        Ended::Silent => {
+            shared.traffic.silent.fetch_add(1, Relaxed);
+            info!("client {from} closed: {}", Ended::Silent);
+        }
+        ended @ Ended::Cut => info!("client {from} closed: {ended}"),
         ended @ (Ended::Eof | Ended::Broken(_) | Ended::Closed) => debug!("client {from}: {ended}"),
     }
 }
@@ -78,6 +97,7 @@ struct ClientMachine {
     conn: ClientConn,
     /// Backwards: the next one to encode is the last.
     queue: Vec<ClientMessage>,
+    shared: Arc<Shared>,
 }
 
 impl Machine for ClientMachine {
@@ -98,7 +118,11 @@ impl Machine for ClientMachine {
     fn write(&mut self, out: &mut Vec<u8>, target: usize) -> bool {
         while out.len() < target {
             let Some(message) = self.queue.pop() else { break };
+            let before = out.len();
             self.conn.encode(&message, out);
+            if let ClientMessage::Reply { .. } = message {
+                self.shared.traffic.replied((out.len() - before) as u64);
+            }
         }
         !self.queue.is_empty()
     }

@@ -25,6 +25,7 @@ use zebu_core::time::{Instant, Now, WallTime};
 
 use crate::disk::{Disk, Reports, RunningDisk};
 use crate::inbox::{Input, LinkUp};
+use crate::machine::Meter;
 use crate::outbox::Outbox;
 use crate::ports::{self, BindError};
 use crate::settings::{Address, ServerSettings};
@@ -83,6 +84,7 @@ pub struct Driver<D: RunningDisk, O: Observer = Unobserved> {
     observer: O,
     clock: Clock,
     disk: D,
+    syncs: Arc<Meter>,
     shared: Arc<Shared>,
     client_address: Option<SocketAddr>,
     acceptors: Vec<JoinHandle<()>>,
@@ -129,6 +131,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             let shared = shared.clone();
             Reports::new(move |event| shared.inbox.push(Input::Disk(event)))
         };
+        let syncs = reports.syncs();
         let settings = &shared.settings;
         let (recovered, disk) = disk.start(settings.storage.clone(), reports)?;
         info!(
@@ -148,6 +151,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             observer,
             clock,
             disk,
+            syncs,
             shared,
             client_address,
             acceptors,
@@ -231,6 +235,11 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                 if self.conns.remove(&conn).is_some() {
                     self.tell(now, Event::ConnGone { conn });
                 }
+            }
+            Input::Machine(mut machine) => {
+                machine.client_port = self.client_address.map(|address| address.port());
+                machine.syncs = self.syncs.measured();
+                self.tell(now, Event::Machine(machine));
             }
             Input::LinkUp { link, up, outbox } => self.link_up(now, link, up, outbox),
             Input::Messages { link, messages, bytes } => {
@@ -415,6 +424,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                         Input::ConnOpen { outbox, .. } => outbox.cut(),
                         Input::LinkUp { outbox, .. } => outbox.cut(),
                         Input::Requests { .. }
+                        | Input::Machine(_)
                         | Input::Messages { .. }
                         | Input::DialFailed { .. }
                         | Input::Disk(_) => {}

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::proto::{ClientMessage, ClientRequest};
-use zebu_core::server::{Event, PeerMessage, Port};
+use zebu_core::server::{Event, Machine, PeerMessage, Port};
 
 use crate::outbox::Outbox;
 
@@ -30,6 +30,8 @@ pub(crate) enum Input {
     ConnGone {
         conn: ConnId,
     },
+    /// Before a four-letter word that shows it.
+    Machine(Box<Machine>),
     LinkUp {
         link: LinkId,
         up: LinkUp,

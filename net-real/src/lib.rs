@@ -16,6 +16,7 @@ mod connection;
 pub mod disk;
 pub mod driver;
 mod inbox;
+mod machine;
 mod outbox;
 mod peer_link;
 mod ports;

@@ -44,6 +44,7 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
     let ZooCfg { mut settings, data_dir, log_dir, .. } = cfg;
     let lock = DirLock::acquire(&data_dir, &log_dir)?;
     settings.config.seed = seed()?;
+    (settings.data_dir, settings.log_dir) = (data_dir.clone(), log_dir.clone());
     let my_id = settings.config.my_id;
     let members = settings.config.ensemble.members.len();
     let shutdown = signals::shutdown().context("cannot catch signals")?;

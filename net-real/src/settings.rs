@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
@@ -25,6 +26,9 @@ pub struct ServerSettings {
     /// `nio.sessionlessCnxnTimeout`: to say the first word on an accepted connection; default 10 s.
     pub handshake_timeout: Duration,
     pub four_letter_words: FourLetterWords,
+    /// `dataDir` and `dataLogDir`, to be shown; the disk has its own.
+    pub data_dir: PathBuf,
+    pub log_dir: PathBuf,
     /// `None`: nothing is ever deleted, upstream's default.
     pub auto_purge: Option<AutoPurge>,
     pub bounds: Bounds,
@@ -149,6 +153,8 @@ impl ServerSettings {
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             four_letter_words: FourLetterWords::default(),
+            data_dir: PathBuf::new(),
+            log_dir: PathBuf::new(),
             auto_purge: None,
             bounds: Bounds::default(),
             config,

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zebu_core::ids::{ConnId, LinkId};
 
 use crate::inbox::Inbox;
+use crate::machine::ClientTraffic;
 use crate::settings::ServerSettings;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) settings: ServerSettings,
+    pub(crate) traffic: ClientTraffic,
     conns: AtomicU64,
     links: AtomicU64,
 }
@@ -20,6 +22,7 @@ impl Shared {
         Self {
             inbox: Inbox::default(),
             settings,
+            traffic: ClientTraffic::default(),
             conns: AtomicU64::new(1),
             links: AtomicU64::new(1),
         }

@@ -190,6 +190,7 @@ fn event_kind(event: &Event) -> u64 {
         Event::Truncated { ticket, .. } => 10 << 32 | ticket.0,
         Event::SnapshotTaken { zxid } => 11 << 32 ^ zxid.0,
         Event::StoreFailed { .. } => 12 << 32,
+        Event::Machine(_) => 13 << 32,
     }
 }
 

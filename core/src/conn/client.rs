@@ -71,6 +71,14 @@ impl ClientConn {
         if let Some(word) = self.inbox.i32_at(0)
             && let Some(word) = FourLetterWord::from_bytes(word.to_be_bytes())
         {
+            let word = match (word, self.inbox.i32_at(4), self.inbox.i32_at(8)) {
+                (FourLetterWord::Stmk { .. }, Some(high), Some(low)) => {
+                    let mask = i64::from(high) << 32 | i64::from(low as u32);
+                    FourLetterWord::Stmk { mask }
+                }
+                (FourLetterWord::Stmk { .. }, ..) => return Ok(None),
+                (word, ..) => word,
+            };
             self.phase = Phase::Deaf;
             self.inbox = Inbox::default();
             return Ok(Some(ClientRequest::FourLetterWord(word)));

@@ -13,7 +13,8 @@ use crate::config::Limits;
 use crate::ids::Xid;
 use crate::jute::{DecodeError, Reader, Write};
 use crate::proto::{
-    ClientMessage, ClientRequest, ConnectResponse, ErrorCode, Response, WatcherEvent,
+    ClientMessage, ClientRequest, ConnectResponse, ErrorCode, FourLetterWord, Response,
+    WatcherEvent,
 };
 
 #[derive(Clone, Debug)]
@@ -64,6 +65,9 @@ impl ClientSideConn {
             ClientRequest::FourLetterWord(word) => {
                 self.expected = Expected::Text;
                 out.extend_from_slice(&word.bytes());
+                if let FourLetterWord::Stmk { mask } = word {
+                    out.put_i64(*mask);
+                }
             }
         }
     }

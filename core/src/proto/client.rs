@@ -311,11 +311,42 @@ pub enum ClientMessage {
 /// The commands of operators (upstream: `FourLetterCommands`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum FourLetterWord {
-    Ruok,
-    Srvr,
-    Stat,
-    Mntr,
+    /// The configuration.
+    Conf,
+    /// The connections, in detail.
+    Cons,
+    /// Forget what was counted of the connections.
+    Crst,
+    /// Bytes in the data directories.
+    Dirs,
+    /// Sessions, their ephemerals, and when they and connections expire.
+    Dump,
+    /// The process's environment.
+    Envi,
+    /// The trace mask, which means nothing here.
+    Gtmk,
+    /// Digests of the tree at some zxids.
+    Hash,
+    /// Does this server take writes?
     Isro,
-    /// One that upstream knows and we do not answer yet.
-    Other([u8; 4]),
+    /// Everything that is measured.
+    Mntr,
+    /// Are you alive?
+    Ruok,
+    /// Forget what was counted of the server.
+    Srst,
+    /// The server in a few lines.
+    Srvr,
+    /// The same with its connections.
+    Stat,
+    /// Sets the trace mask. The one word with an argument, 8 bytes.
+    Stmk { mask: i64 },
+    /// Who watches what, by session.
+    Wchc,
+    /// The same by path.
+    Wchp,
+    /// How many watches there are.
+    Wchs,
+    /// What a telnet client sends at ^C. Nobody answers it.
+    Interrupt,
 }

@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::Machine;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::proto::{ClientMessage, ClientRequest, Notification, QuorumPacket};
 use crate::tree::Database;
@@ -57,6 +58,8 @@ pub enum Event {
     ConnGone {
         conn: ConnId,
     },
+    /// What the process and its files are like, before a four-letter word that shows it.
+    Machine(Box<Machine>),
     /// This store operation and all before it would survive a power loss.
     Durable {
         upto: Ticket,

@@ -11,11 +11,12 @@ use crate::ids::{Epoch, LinkId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::QuorumPacket;
 use crate::rng::Rng;
-use crate::time::Now;
+use crate::time::{Duration, Instant, Now};
 use crate::tree::{Applied, Database};
 use crate::txn::Entry;
 use crate::zab::history::History;
 
+use super::metrics::Metrics;
 use super::{Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, StoreOp, Ticket};
 
 #[derive(Clone, Debug)]
@@ -30,6 +31,10 @@ pub(crate) struct Cx {
     pub(crate) epoch_floor: Epoch,
     /// The epoch this server serves clients in, while it does.
     pub(crate) serving: Option<Epoch>,
+    pub(crate) metrics: Metrics,
+    started: Instant,
+    /// The tree's digest at the newest zxids that a fixed number divides.
+    digests: VecDeque<(Zxid, u64)>,
     outbox: VecDeque<Action>,
     last_ticket: Ticket,
     durable: Ticket,
@@ -54,6 +59,9 @@ impl Cx {
             epochs,
             epoch_floor: Epoch(0),
             serving: None,
+            metrics: Metrics::default(),
+            started: now.mono,
+            digests: VecDeque::new(),
             outbox: VecDeque::new(),
             last_ticket: Ticket(0),
             durable: Ticket(0),
@@ -66,7 +74,11 @@ impl Cx {
     // ---- out ----
 
     pub(crate) fn push(&mut self, action: Action) {
+        self.metrics.count(&action, self.now.mono);
         self.outbox.push_back(action);
+    }
+    pub(crate) fn uptime(&self) -> Duration {
+        self.now.mono.since(self.started)
     }
     pub(crate) fn pop(&mut self) -> Option<Action> {
         self.outbox.pop_front()
@@ -160,6 +172,7 @@ impl Cx {
             | Event::LinkDown { .. }
             | Event::DialFailed { .. }
             | Event::ConnOpen { .. }
+            | Event::Machine(_)
             | Event::Client { .. }
             | Event::ConnGone { .. } => unreachable!("only storage's events are routed here"),
         }
@@ -187,8 +200,26 @@ impl Cx {
                 self.note(Note::DigestMismatch { zxid, expected: digest.tree, found });
             }
         }
+        self.remember_digest(zxid);
         self.txns_until_snapshot = self.txns_until_snapshot.saturating_sub(1);
         applied
+    }
+
+    /// For comparing servers by hand (`hash`).
+    // ZK: DataTree.logZxidDigest (3.9)
+    fn remember_digest(&mut self, zxid: Zxid) {
+        const EVERY: u64 = 128;
+        const KEPT: usize = 1024;
+        if !zxid.0.is_multiple_of(EVERY) {
+            return;
+        }
+        if self.digests.len() == KEPT {
+            self.digests.pop_front();
+        }
+        self.digests.push_back((zxid, self.database.tree.digest()));
+    }
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (Zxid, u64)> {
+        self.digests.iter().copied()
     }
 
     /// The end of a term: what is logged is delivered, nobody is served. The tree, the log and the

@@ -10,17 +10,20 @@ mod api;
 pub(crate) mod cx;
 mod four_letter;
 pub(crate) mod links;
+mod machine;
+mod metrics;
 mod order;
 mod stats;
 
 pub use api::*;
+pub use machine::{Directory, Machine, Measured, Traffic};
 
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
 use crate::config::Config;
-use crate::ids::{ConnId, Epoch, LinkId, ServerId};
+use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId};
 use crate::mutant::Mutant;
 use crate::proto::{
     ClientMessage, ClientRequest, Forwarded, Notification, PeerState, QuorumPacket, Request,
@@ -28,7 +31,7 @@ use crate::proto::{
 use crate::session::SessionIds;
 use crate::time::{Instant, Now};
 use crate::tree::Database;
-use crate::zab::broadcast::{Origin, Question};
+use crate::zab::broadcast::{Broadcast, Origin, Question};
 use crate::zab::election::{Decision, Election, Settled};
 use crate::zab::follower::{FailedTerms, Following, Heard};
 use crate::zab::leader::{Asked, Leading, StepDown};
@@ -48,6 +51,9 @@ pub struct Server {
     failed_terms: Option<FailedTerms>,
     /// Sizes in bytes of proposals made here: last, least, most.
     proposals: Option<(usize, usize, usize)>,
+    machine: Machine,
+    /// Means something to upstream's logging only; kept for those who set it.
+    trace_mask: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +68,10 @@ enum Role {
     Leading(Leading, Settled),
 }
 
+/// Upstream's default.
+// ZK: ZooTrace.CLIENT_REQUEST_TRACE_MASK and others (3.9)
+const TRACE_MASK: i64 = 306;
+
 impl Server {
     /// A server that starts on what its disk held. The seed is in `config`.
     pub fn new(config: Config, recovered: Recovered, now: Now) -> Self {
@@ -75,8 +85,17 @@ impl Server {
         let role = Role::Settling { until: Ticket(0) };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();
-        let mut server =
-            Self { cx, links, order, role, round: 0, failed_terms: None, proposals: None };
+        let mut server = Self {
+            cx,
+            links,
+            order,
+            role,
+            round: 0,
+            failed_terms: None,
+            proposals: None,
+            machine: Machine::default(),
+            trace_mask: TRACE_MASK,
+        };
         server.carry_on();
         server
     }
@@ -109,6 +128,7 @@ impl Server {
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
             Event::Client { conn, request } => self.on_client(conn, request),
             Event::ConnGone { conn } => self.order.forget(conn),
+            Event::Machine(machine) => self.machine = *machine,
             event @ (Event::Durable { .. }
             | Event::Truncated { .. }
             | Event::SnapshotTaken { .. }
@@ -203,6 +223,9 @@ impl Server {
         }
         let outcome = match &mut self.role {
             Role::Following(following, _) if following.link() == Some(link) => {
+                if let PeerMessage::Quorum(QuorumPacket::Proposal(_)) = &message {
+                    self.cx.metrics.proposals_received += 1;
+                }
                 match following.on_message(message, &mut self.cx) {
                     Ok(heard) => {
                         self.on_heard(heard);
@@ -338,6 +361,7 @@ impl Server {
     fn proposed(&mut self, size: usize) {
         let (least, most) = self.proposals.map_or((size, size), |(_, l, m)| (l, m));
         self.proposals = Some((size, least.min(size), most.max(size)));
+        self.cx.metrics.proposals += 1;
     }
 
     // ---- after every event ----
@@ -533,10 +557,22 @@ impl Server {
             }
         }
     }
-    fn proposal_sizes(&self) -> String {
-        match self.proposals {
-            None => "-1/-1/-1".into(),
-            Some((last, least, most)) => format!("{last}/{least}/{most}"),
+    /// In bytes: last, least, most; -1 before the first.
+    fn proposal_sizes(&self) -> [i64; 3] {
+        self.proposals
+            .map_or([-1; 3], |(last, least, most)| [last as i64, least as i64, most as i64])
+    }
+    fn pending_syncs(&self) -> usize {
+        match &self.role {
+            Role::Leading(leading, _) => leading.established().map_or(0, Broadcast::questions),
+            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => 0,
+        }
+    }
+    /// When sessions expire, as far as this server decides that.
+    fn session_deadlines(&self) -> Option<impl Iterator<Item = (SessionId, Instant)>> {
+        match &self.role {
+            Role::Leading(leading, _) => Some(leading.established()?.session_deadlines()),
+            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => None,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::txn::{Entry, TxnBody};
 use crate::watch::{Notice, WatchTable};
 
 use super::cx::Cx;
-use super::stats::Stats;
+use super::stats::{ConnStats, LastOp, Stats, letters};
 use super::{Action, CloseReason, Note};
 
 /// What the role (leader or follower) is to do for a client.
@@ -48,8 +48,7 @@ pub(crate) struct Conn {
     /// A sync is with the leader. What is behind it stays here: it may be answered long after a
     /// write that left later, and the reads between must not see that write.
     syncing: bool,
-    pub(crate) received: u64,
-    pub(crate) sent: u64,
+    pub(crate) stats: ConnStats,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +96,20 @@ impl Conn {
             Phase::Greeting => None,
             Phase::Opening { session, .. } | Phase::Open { session, .. } => Some(session),
         }
+    }
+    pub(crate) fn timeout_ms(&self) -> Option<i32> {
+        match self.phase {
+            Phase::Greeting => None,
+            Phase::Opening { timeout_ms, .. } | Phase::Open { timeout_ms, .. } => Some(timeout_ms),
+        }
+    }
+    /// Is its client on this machine?
+    pub(crate) fn is_local(&self) -> bool {
+        self.ip.parse().is_ok_and(|ip: core::net::IpAddr| ip.is_loopback())
+    }
+    fn heard(&mut self, now: Instant) {
+        self.stats.received += 1;
+        self.stats.heard = now;
     }
 }
 
@@ -148,6 +161,17 @@ impl Order {
     pub(crate) fn conns(&self) -> impl Iterator<Item = &Conn> {
         self.conns.values()
     }
+    pub(crate) fn session_of(&self, conn: ConnId) -> Option<SessionId> {
+        self.conns.get(&conn)?.session()
+    }
+    pub(crate) fn reset_conn_stats(&mut self) {
+        for conn in self.conns.values_mut() {
+            conn.stats.reset();
+        }
+    }
+    pub(crate) fn watches(&self) -> &WatchTable {
+        &self.watches
+    }
     pub(crate) fn watch_count(&self) -> usize {
         self.watches.count()
     }
@@ -168,11 +192,9 @@ impl Order {
         *here += 1;
         let auth = [Id { scheme: "ip".into(), id: ip.clone() }].into();
         let phase = Phase::Greeting;
+        let stats = ConnStats::open(cx.now.wall, cx.now.mono);
         let waiting = VecDeque::new();
-        self.conns.insert(
-            conn,
-            Conn { ip, port, phase, auth, waiting, syncing: false, received: 0, sent: 0 },
-        );
+        self.conns.insert(conn, Conn { ip, port, phase, auth, waiting, syncing: false, stats });
     }
 
     /// The connection is gone, or goes now. Its session lives on.
@@ -213,7 +235,7 @@ impl Order {
 
     fn reply(&mut self, conn: ConnId, message: ClientMessage, cx: &mut Cx) {
         if let Some(c) = self.conns.get_mut(&conn) {
-            c.sent += 1;
+            c.stats.sent += 1;
             self.stats.sent += 1;
             cx.push(Action::Reply { conn, message });
         }
@@ -228,8 +250,9 @@ impl Order {
             let why = "a second ConnectRequest".into();
             return self.close(conn, CloseReason::Misbehaved(why), cx);
         }
-        c.received += 1;
+        c.heard(cx.now.mono);
         self.stats.received += 1;
+        cx.metrics.connection_requests += 1;
         let (seen, ours) = (request.last_zxid_seen, cx.visible_zxid());
         if cx.serving.is_none() {
             return self.close(conn, CloseReason::NotServing, cx);
@@ -282,6 +305,7 @@ impl Order {
         }
         let Some(conn) = conn.filter(|c| self.conns.contains_key(c)) else { return };
         if valid {
+            cx.metrics.sessions_renewed += 1;
             self.opened(conn, cx);
         } else if cx.config.planted(Mutant::ReconnectGetsNewSession) {
             if let Some(Phase::Opening { timeout_ms, read_only, .. }) =
@@ -337,7 +361,7 @@ impl Order {
 
     pub(crate) fn on_request(&mut self, conn: ConnId, xid: Xid, request: Request, cx: &mut Cx) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        c.received += 1;
+        c.heard(cx.now.mono);
         self.stats.received += 1;
         // Only servers make sessions and delete containers.
         let request = match request {
@@ -438,6 +462,7 @@ impl Order {
             let refused = result.is_err();
             self.answer(conn, waiting, result, Zxid::ZERO, cx);
             if refused {
+                cx.metrics.auth_failures += 1;
                 let why = "authentication failed".into();
                 self.close(conn, CloseReason::Misbehaved(why), cx);
             }
@@ -463,7 +488,7 @@ impl Order {
         };
         if ops::is_unimplemented(&waiting.request) {
             let (xid, zxid) = (waiting.xid, -1);
-            self.stats.answered(cx.now.mono.since(waiting.arrived));
+            self.measure(conn, waiting, Zxid::from_wire(zxid), cx);
             return self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
         }
         if let Some((mode, path)) = ops::watch_of(&waiting.request, &result) {
@@ -480,11 +505,25 @@ impl Order {
         zxid: Zxid,
         cx: &mut Cx,
     ) {
-        self.stats.answered(cx.now.mono.since(waiting.arrived));
+        self.measure(conn, waiting, zxid, cx);
         // A ping is answered as a ping whatever number it came with.
         let is_ping = matches!(waiting.request, Request::Ping);
         let xid = if is_ping { Xid::PING } else { waiting.xid };
         self.reply(conn, ClientMessage::Reply { xid, zxid: zxid.to_wire(), result }, cx);
+    }
+
+    fn measure(&mut self, conn: ConnId, waiting: &Waiting, zxid: Zxid, cx: &mut Cx) {
+        let (at, took) = (cx.now.mono, cx.now.mono.since(waiting.arrived));
+        let took_ms = took.as_millis() as u64;
+        self.stats.answered(took);
+        let is_write = ops::is_write(&waiting.request);
+        let metrics = &mut cx.metrics;
+        let of_kind = if is_write { &mut metrics.update_ms } else { &mut metrics.read_ms };
+        of_kind.add(took_ms);
+        if let Some(c) = self.conns.get_mut(&conn) {
+            let (op, cxid) = (letters(&waiting.request), waiting.xid);
+            c.stats.answered(LastOp { op, cxid, zxid, at, took_ms });
+        }
     }
 
     /// The oldest sync of this connection is through. It is answered in its turn.
@@ -509,6 +548,7 @@ impl Order {
         }
         for change in &applied.changes {
             for Notice { event, acl, conns } in self.watches.fire(change) {
+                cx.metrics.fired(event.kind, conns.len());
                 for conn in conns {
                     self.notify(conn, acl, zxid, &event, cx);
                 }

@@ -39,6 +39,10 @@ impl Expiry {
             self.leave_bucket(session, deadline);
         }
     }
+    /// Each session and when it expires.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionId, Instant)> {
+        self.deadlines.iter().map(|(session, at)| (*session, *at))
+    }
     pub fn deadline(&self) -> Option<Instant> {
         self.buckets.keys().next().copied()
     }

@@ -167,6 +167,12 @@ impl WatchTable {
         events
     }
 
+    /// Paths whose data or existence is watched, once or for good, and by which connections.
+    // ZK: DataTree.dumpWatches: the child table never shows (3.9)
+    pub fn data_watches(&self) -> impl Iterator<Item = (&str, Vec<ConnId>)> {
+        self.table.watched_in(Modes::OF_DATA)
+    }
+
     /// Upstream's `watch_count`: registrations in both tables.
     pub fn count(&self) -> usize {
         self.table.count()

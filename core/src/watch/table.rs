@@ -99,6 +99,13 @@ impl Table {
         self.recursive > 0
     }
 
+    /// Each path with the connections that watch it in one of `modes`, in no useful order.
+    pub(super) fn watched_in(&self, modes: Modes) -> impl Iterator<Item = (&str, Vec<ConnId>)> {
+        let all = self.paths.iter().flatten();
+        let those = all.map(move |watched| (&*watched.path, watched.by.in_any(modes)));
+        those.filter(|(_, conns)| !conns.is_empty())
+    }
+
     /// In which modes `conn` watches `path`.
     pub(super) fn modes(&self, conn: ConnId, path: &str) -> Modes {
         self.watched(path).map_or(Modes::NONE, |watched| watched.by.of(conn))

@@ -101,6 +101,17 @@ impl Leading {
             | Phase::CollectingNewLeaderAcks(_) => None,
         }
     }
+    /// The same, to look at.
+    pub(crate) fn established(&self) -> Option<&Broadcast> {
+        match &self.phase {
+            Phase::Broadcast(broadcast) => Some(broadcast),
+            Phase::ProposingEpoch(_)
+            | Phase::SavingAccepted { .. }
+            | Phase::CollectingEpochAcks(_)
+            | Phase::CollectingNewLeaderAcks(_) => None,
+        }
+    }
+
     /// The broadcast phase and the learners, for steps that need both.
     pub(crate) fn broadcasting(
         &mut self,

@@ -14,6 +14,7 @@ pub mod running;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use tracing::{info, warn};
 
@@ -22,6 +23,8 @@ use zebu_core::storage::{
     Directory, DiskError, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig, purge_plan,
 };
 use zebu_core::tree::Database;
+
+use crate::machine::Meter;
 
 /// A disk that nobody uses yet.
 pub trait Disk: Send + 'static {
@@ -47,14 +50,21 @@ pub trait RunningDisk: Send + 'static {
 
 /// Where a disk reports to; the events are core's own.
 #[derive(Clone)]
-pub struct Reports(Arc<dyn Fn(Event) + Send + Sync>);
+pub struct Reports {
+    to: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Syncs of the log and the epochs, in milliseconds.
+    syncs: Arc<Meter>,
+}
 
 impl Reports {
     pub fn new(to: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(to))
+        Self { to: Arc::new(to), syncs: Arc::default() }
     }
     pub fn send(&self, event: Event) {
-        (self.0)(event);
+        (self.to)(event);
+    }
+    pub(crate) fn syncs(&self) -> Arc<Meter> {
+        self.syncs.clone()
     }
 }
 
@@ -122,7 +132,11 @@ impl<F: Files> LogWorker<F> {
     fn flush(&mut self, ops: &mut Vec<StoreOp>, upto: Option<Ticket>) -> Result<(), RecoverError> {
         if !ops.is_empty() {
             for op in self.storage.plan(std::mem::take(ops), &self.files)? {
+                let began = Instant::now();
                 self.files.perform(&op)?;
+                if let DiskOp::Sync(_) = op {
+                    self.reports.syncs.add_millis(began.elapsed());
+                }
             }
         }
         if let Some(upto) = upto {

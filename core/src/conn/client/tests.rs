@@ -137,8 +137,12 @@ fn a_four_letter_word_is_only_one_before_the_handshake() {
     assert_eq!(conn.next(), Ok(Some(ClientRequest::FourLetterWord(FourLetterWord::Ruok))));
     conn.receive(&hex(CONNECT));
     assert_eq!(conn.next(), Ok(None));
-    let wchs = FourLetterWord::Other(*b"wchs");
-    assert_eq!(server(b"wchs").next(), Ok(Some(ClientRequest::FourLetterWord(wchs))));
+
+    let mut conn = server(b"stmk\xff\xff\xff\xff\x80");
+    assert_eq!(conn.next(), Ok(None));
+    conn.receive(&[0, 0, 1]);
+    let stmk = FourLetterWord::Stmk { mask: -0x7fff_ffff };
+    assert_eq!(conn.next(), Ok(Some(ClientRequest::FourLetterWord(stmk))));
 
     let as_length = |word: &[u8; 4]| ClientMisbehaved::FrameLength {
         length: i32::from_be_bytes(*word),

@@ -1,45 +1,81 @@
-//! The four-letter words, in upstream's layouts: tools parse them.
-//!
-//! `srvr` and `ruok` are always answered here, `stat`, `mntr` and `isro` too: they show nothing that
-//! a client could not ask. Words that are not answered yet say so as disabled ones do.
+//! The four-letter words, in upstream's layouts: tools parse them. Who may ask which is the driver's
+//! matter, and so is what only it knows ([`super::Machine`]).
 //!
 // ZK: server.command.* (3.9)
+
+mod clients;
+mod mntr;
+mod sessions;
+mod watches;
 
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
+use crate::config::MemberRole;
 use crate::proto::FourLetterWord;
 
 use super::Server;
-use super::order::{Order, Phase};
 
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
 
 /// The whole answer to `word`.
-pub(super) fn answer(server: &Server, word: FourLetterWord) -> String {
+pub(super) fn answer(server: &mut Server, word: FourLetterWord) -> String {
     let serving = server.cx.serving.is_some();
+    let mut out = String::new();
     match word {
-        FourLetterWord::Ruok => "imok".into(),
-        FourLetterWord::Isro => if serving { "rw" } else { "null" }.into(),
-        FourLetterWord::Srvr if serving => srvr(server, false),
-        FourLetterWord::Stat if serving => srvr(server, true),
-        FourLetterWord::Mntr if serving => mntr(server),
-        FourLetterWord::Srvr | FourLetterWord::Stat | FourLetterWord::Mntr => NOT_SERVING.into(),
-        FourLetterWord::Other(word) => {
-            let word = String::from_utf8_lossy(&word).into_owned();
-            format!("{word} is not executed because it is not in the whitelist.\n")
+        FourLetterWord::Ruok => out.push_str("imok"),
+        FourLetterWord::Isro => out.push_str(if serving { "rw" } else { "null" }),
+        FourLetterWord::Envi => environment(server, &mut out),
+        FourLetterWord::Gtmk => {
+            let _ = write!(out, "{}", server.trace_mask);
         }
+        FourLetterWord::Stmk { mask } => {
+            server.trace_mask = mask;
+            let _ = write!(out, "{mask}");
+        }
+        FourLetterWord::Interrupt => {}
+        _ if !serving => out.push_str(NOT_SERVING),
+        FourLetterWord::Conf => configuration(server, &mut out),
+        FourLetterWord::Cons => clients::in_detail(server, &mut out),
+        FourLetterWord::Crst => {
+            server.order.reset_conn_stats();
+            out.push_str("Connection stats reset.\n");
+        }
+        FourLetterWord::Dirs => {
+            let (data, log) = (server.machine.data.bytes, server.machine.log.bytes);
+            let _ = write!(out, "datadir_size: {data}\nlogdir_size: {log}\n");
+        }
+        FourLetterWord::Dump => sessions::dump(server, &mut out),
+        FourLetterWord::Hash => {
+            for (zxid, digest) in server.cx.digests() {
+                let _ = writeln!(out, "{zxid:x}: {}", digest as i64);
+            }
+        }
+        FourLetterWord::Mntr => mntr::answer(server, &mut out),
+        FourLetterWord::Srst => {
+            server.order.stats = Default::default();
+            server.cx.metrics.reset();
+            out.push_str("Server stats reset.\n");
+        }
+        FourLetterWord::Srvr => in_short(server, false, &mut out),
+        FourLetterWord::Stat => in_short(server, true, &mut out),
+        FourLetterWord::Wchc => watches::by_session(server, &mut out),
+        FourLetterWord::Wchp => watches::by_path(server, &mut out),
+        FourLetterWord::Wchs => watches::counted(server, &mut out),
     }
+    out
 }
 
-fn srvr(server: &Server, with_clients: bool) -> String {
+fn version(server: &Server) -> String {
+    format!("{}, built on 2026-11-21 00:00 UTC", server.cx.config.version)
+}
+
+fn in_short(server: &Server, with_clients: bool, out: &mut String) {
     let (cx, order) = (&server.cx, &server.order);
-    let mut out = String::new();
-    let version = &cx.config.version;
-    let _ = writeln!(out, "Zookeeper version: {version}, built on 2026-11-21 00:00 UTC");
+    let _ = writeln!(out, "Zookeeper version: {}", version(server));
     if with_clients {
-        clients(order, &mut out);
+        clients::in_short(order, out);
     }
     let (least, average, most) = order.stats.latency_ms();
     let _ = writeln!(out, "Latency min/avg/max: {least}/{average:?}/{most}");
@@ -51,61 +87,51 @@ fn srvr(server: &Server, with_clients: bool) -> String {
     let _ = writeln!(out, "Mode: {}", server.mode());
     let _ = writeln!(out, "Node count: {}", cx.database.tree.node_count());
     if server.mode() == "leader" {
-        let _ = writeln!(out, "Proposal sizes last/min/max: {}", server.proposal_sizes());
+        let [last, least, most] = server.proposal_sizes();
+        let _ = writeln!(out, "Proposal sizes last/min/max: {last}/{least}/{most}");
     }
-    out
 }
 
-fn clients(order: &Order, out: &mut String) {
-    out.push_str("Clients:\n");
-    for conn in order.conns() {
-        let address = if conn.ip.contains(':') {
-            format!("/[{}]:{}", conn.ip, conn.port)
-        } else {
-            format!("/{}:{}", conn.ip, conn.port)
-        };
-        let interest = u8::from(conn.phase != Phase::Greeting);
-        let (queued, received, sent) = (conn.queued(), conn.received, conn.sent);
-        let _ =
-            writeln!(out, " {address}[{interest}](queued={queued},recved={received},sent={sent})");
-    }
-    out.push('\n');
-}
-
-fn mntr(server: &Server) -> String {
-    let (cx, order) = (&server.cx, &server.order);
-    let mut out = String::new();
+// ZK: ZooKeeperServer.dumpConf, QuorumZooKeeperServer.dumpConf (3.9)
+fn configuration(server: &Server, out: &mut String) {
+    let (config, machine) = (&server.cx.config, &server.machine);
+    let alone = config.ensemble.is_alone();
+    let port = machine.client_port.map_or(-1, i32::from);
+    let backlog = machine.backlog.map_or(-1, i64::from);
+    let id = if alone { 0 } else { config.my_id.0 };
     let mut put = |key: &str, value: &dyn core::fmt::Display| {
-        let _ = writeln!(out, "zk_{key}\t{value}");
+        let _ = writeln!(out, "{key}={value}");
     };
-    let version = format!("{}, built on 2026-11-21 00:00 UTC", cx.config.version);
-    put("version", &version);
-    put("server_state", &server.mode());
-    if !cx.config.ensemble.is_alone() {
-        put("peer_state", &format!("{} - broadcast", server.peer_state()));
+    put("clientPort", &port);
+    put("secureClientPort", &-1);
+    put("dataDir", &machine.data.path);
+    put("dataDirSize", &machine.data.bytes);
+    put("dataLogDir", &machine.log.path);
+    put("dataLogSize", &machine.log.bytes);
+    put("tickTime", &config.tick.as_millis());
+    put("maxClientCnxns", &config.limits.conns_per_address_max);
+    put("minSessionTimeout", &config.min_session_timeout.as_millis());
+    put("maxSessionTimeout", &config.max_session_timeout.as_millis());
+    put("clientPortListenBacklog", &backlog);
+    put("serverId", &id);
+    if alone {
+        return;
     }
-    let (least, average, most) = order.stats.latency_ms();
-    put("avg_latency", &format!("{average:?}"));
-    put("max_latency", &most);
-    put("min_latency", &least);
-    put("packets_received", &order.stats.received);
-    put("packets_sent", &order.stats.sent);
-    put("num_alive_connections", &order.conns().count());
-    put("outstanding_requests", &order.outstanding());
-    put("znode_count", &cx.database.tree.node_count());
-    put("watch_count", &order.watch_count());
-    put("ephemerals_count", &cx.database.tree.ephemeral_count());
-    put("approximate_data_size", &cx.database.tree.approximate_data_size());
-    put("global_sessions", &cx.database.sessions.len());
-    put("local_sessions", &0);
-    if !cx.config.ensemble.is_alone() {
-        put("quorum_size", &cx.config.ensemble.voters().count());
+    put("initLimit", &config.init_limit);
+    put("syncLimit", &config.sync_limit);
+    put("electionAlg", &3);
+    if let Some(me) = config.ensemble.members.get(&config.my_id) {
+        put("electionPort", &me.election_port);
+        put("quorumPort", &me.quorum_port);
+        put("peerType", &u8::from(me.role == MemberRole::Observer));
     }
-    if let Some((learners, synced)) = server.learners() {
-        put("learners", &learners);
-        put("synced_followers", &synced);
-        put("synced_observers", &0);
-        put("synced_non_voting_followers", &0);
+    let _ = write!(out, "membership: \n{}", config.ensemble.text());
+}
+
+// ZK: EnvCommand, Environment.list (3.9)
+fn environment(server: &Server, out: &mut String) {
+    let _ = writeln!(out, "Environment:\nzookeeper.version={}", version(server));
+    for (name, value) in &server.machine.environment {
+        let _ = writeln!(out, "{name}={value}");
     }
-    out
 }
