@@ -1,17 +1,14 @@
 //! `zebu server`: from a configuration file, or none, to a running server and an exit code.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use tracing::{info, warn};
 
-use zebu_core::config::Config;
-
 use crate::disk::lock::DirLock;
 use crate::disk::log_thread::OsDisk;
 use crate::driver::{Driver, Ended};
-use crate::settings::{Address, FourLetterWords, ServerSettings};
 use crate::signals;
 use crate::zoo_cfg::ZooCfg;
 
@@ -36,7 +33,7 @@ impl Source {
 pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
     let cfg = match &source {
         Source::ZooCfg(file) => ZooCfg::load(file)?,
-        Source::Trial { port, data_dir } => trial(*port, data_dir),
+        Source::Trial { port, data_dir } => ZooCfg::trial(*port, data_dir)?,
     };
     for warning in &cfg.warnings {
         warn!("{warning}");
@@ -68,18 +65,6 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
         // The driver has logged why.
         Ended::Halted(_) => ExitCode::FAILURE,
     })
-}
-
-/// Open to all four-letter words.
-fn trial(port: u16, data_dir: &Path) -> ZooCfg {
-    let id = ServerSettings::ID_ALONE;
-    let mut settings = ServerSettings::new(Config::new(id, ServerSettings::alone(id)));
-    settings.client = Some(Address::new("127.0.0.1", port));
-    settings.election = None;
-    settings.quorum = None;
-    settings.four_letter_words = FourLetterWords::All;
-    let (data_dir, log_dir) = (data_dir.to_owned(), data_dir.to_owned());
-    ZooCfg { settings, data_dir, log_dir, warnings: Vec::new() }
 }
 
 /// Keys hash tables that outsiders can fill.

@@ -200,6 +200,7 @@ impl Cx {
                 self.note(Note::DigestMismatch { zxid, expected: digest.tree, found });
             }
         }
+        self.metrics.wrote(&entry.txn.body);
         self.remember_digest(zxid);
         self.txns_until_snapshot = self.txns_until_snapshot.saturating_sub(1);
         applied

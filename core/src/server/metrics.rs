@@ -5,11 +5,16 @@
 //!
 // ZK: ServerMetrics, SimpleCounter, AvgMinMaxCounter, AvgMinMaxPercentileCounter (3.9)
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::{Action, CloseReason, Note, RoleName, SyncKind};
-use crate::proto::EventKind;
+use crate::proto::{EventKind, Request, Response};
 use crate::time::{Duration, Instant};
+use crate::txn::TxnBody;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -21,6 +26,7 @@ pub(crate) struct Metrics {
     pub(crate) sessions_expired: u64,
     pub(crate) proposals: u64,
     pub(crate) proposals_received: u64,
+    pub(crate) commits_received: u64,
     pub(crate) commits: u64,
     pub(crate) diffs: u64,
     pub(crate) snaps: u64,
@@ -35,6 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) unavailable_ms: Summary,
     pub(crate) read_ms: Percentiles,
     pub(crate) update_ms: Percentiles,
+    /// Bytes read and written below each znode of the first level.
+    pub(crate) namespaces: BTreeMap<String, Namespace>,
     pub(crate) looking_since: Option<Instant>,
     pub(crate) role_since: Instant,
 }
@@ -44,12 +52,13 @@ impl Metrics {
     pub(crate) fn count(&mut self, action: &Action, now: Instant) {
         match action {
             Action::CloseConn { why, .. } => {
-                self.connections_dropped += 1;
                 match why {
+                    CloseReason::Done | CloseReason::SessionClosed(_) => return,
                     CloseReason::TooManyConnections => self.connections_rejected += 1,
                     CloseReason::NotServing => self.closed_while_not_serving += 1,
                     _ => {}
                 }
+                self.connections_dropped += 1;
             }
             Action::Note(note) => self.count_note(note, now),
             _ => {}
@@ -93,11 +102,69 @@ impl Metrics {
         summary.add(watching as u64);
     }
 
+    // ZK: DataTree.updateReadStat (3.9)
+    pub(crate) fn read(&mut self, request: &Request, response: &Response) {
+        let (path, bytes) = match (request, response) {
+            (Request::GetData { path, .. }, Response::Data { data, .. }) => (path, length(data)),
+            (Request::Exists { path, .. }, Response::Stat(_)) => (path, 0),
+            (
+                Request::GetChildren { path, .. } | Request::GetChildren2 { path, .. },
+                Response::Children(names) | Response::Children2 { children: names, .. },
+            ) => (path, names.iter().map(String::len).sum()),
+            _ => return,
+        };
+        self.in_namespace(path, |namespace| namespace.read.add((path.len() + bytes) as u64));
+    }
+
+    // ZK: DataTree.updateWriteStat (3.9)
+    pub(crate) fn wrote(&mut self, body: &TxnBody) {
+        let (path, bytes) = match body {
+            TxnBody::Create(create) | TxnBody::Create2(create) => {
+                (&create.path, length(&create.data))
+            }
+            TxnBody::CreateContainer(create) => (&create.path, length(&create.data)),
+            TxnBody::CreateTtl(create) => (&create.path, length(&create.data)),
+            TxnBody::Delete { path } | TxnBody::DeleteContainer { path } => (path, 0),
+            TxnBody::SetData { path, data, .. } => (path, length(data)),
+            TxnBody::Multi(parts) => {
+                if !parts.iter().any(|part| matches!(part, TxnBody::Error(_))) {
+                    parts.iter().for_each(|part| self.wrote(part));
+                }
+                return;
+            }
+            _ => return,
+        };
+        self.in_namespace(path, |namespace| namespace.written.add((path.len() + bytes) as u64));
+    }
+
+    fn in_namespace(&mut self, path: &str, count: impl FnOnce(&mut Namespace)) {
+        let name = path.strip_prefix('/').and_then(|rest| rest.split('/').next());
+        let Some(name) = name.filter(|name| !name.is_empty()) else { return };
+        if let Some(namespace) = self.namespaces.get_mut(name) {
+            count(namespace);
+        } else if self.namespaces.len() < NAMESPACES_MAX {
+            count(self.namespaces.entry(name.into()).or_default());
+        }
+    }
+
     /// `srst` forgets what was counted, not what is.
     pub(crate) fn reset(&mut self) {
         let Self { looking_since, role_since, .. } = *self;
         *self = Self { looking_since, role_since, ..Self::default() };
     }
+}
+
+/// More are not told apart: a tree may be as wide as it likes.
+const NAMESPACES_MAX: usize = 1000;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Namespace {
+    pub(crate) read: Summary,
+    pub(crate) written: Summary,
+}
+
+fn length(data: &Option<Bytes>) -> usize {
+    data.as_ref().map_or(0, Bytes::len)
 }
 
 fn millis(span: Duration) -> u64 {

@@ -223,8 +223,14 @@ impl Server {
         }
         let outcome = match &mut self.role {
             Role::Following(following, _) if following.link() == Some(link) => {
-                if let PeerMessage::Quorum(QuorumPacket::Proposal(_)) = &message {
-                    self.cx.metrics.proposals_received += 1;
+                match &message {
+                    PeerMessage::Quorum(QuorumPacket::Proposal(_)) => {
+                        self.cx.metrics.proposals_received += 1;
+                    }
+                    PeerMessage::Quorum(QuorumPacket::Commit { .. }) => {
+                        self.cx.metrics.commits_received += 1;
+                    }
+                    _ => {}
                 }
                 match following.on_message(message, &mut self.cx) {
                     Ok(heard) => {
@@ -312,7 +318,9 @@ impl Server {
                 self.order.on_request(conn, xid, request, &mut self.cx);
             }
             ClientRequest::FourLetterWord(word) => {
+                self.order.on_word(conn, self.cx.now.mono);
                 let text = four_letter::answer(self, word);
+                self.order.stats.sent += 1;
                 self.order.forget(conn);
                 self.cx.push(Action::Reply { conn, message: ClientMessage::Text(text) });
                 self.cx.push(Action::CloseConn { conn, why: CloseReason::Done });

@@ -214,6 +214,14 @@ impl Order {
         }
     }
 
+    /// A four-letter word came. It counts as a request, and its answer as a reply.
+    pub(crate) fn on_word(&mut self, conn: ConnId, now: Instant) {
+        self.stats.received += 1;
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.heard(now);
+        }
+    }
+
     fn close(&mut self, conn: ConnId, why: CloseReason, cx: &mut Cx) {
         if self.conns.contains_key(&conn) {
             self.forget(conn);
@@ -490,6 +498,9 @@ impl Order {
             let (xid, zxid) = (waiting.xid, -1);
             self.measure(conn, waiting, Zxid::from_wire(zxid), cx);
             return self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
+        }
+        if let Ok(response) = &result {
+            cx.metrics.read(&waiting.request, response);
         }
         if let Some((mode, path)) = ops::watch_of(&waiting.request, &result) {
             self.watches.register(conn, mode, path.into());

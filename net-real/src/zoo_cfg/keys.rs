@@ -47,7 +47,6 @@ const KEYS: &[(&str, Effect)] = {
         ("snapCount", Used),
         ("syncLimit", Used),
         ("tickTime", Used),
-        // Departs: upstream takes these three as system properties only.
         ("znode.container.checkIntervalMs", Used),
         ("znode.container.maxNeverUsedIntervalMs", Used),
         ("znode.container.maxPerMinute", Used),
@@ -221,11 +220,12 @@ const FAMILIES: &[(&str, Effect)] = &[
     ("weight.", Effect::Refused),
 ];
 
-/// Keys that may also stand as the full name of the system property, `zookeeper.` in front: people
-/// copy these from a command line.
-pub(super) fn without_prefix(key: &str) -> Option<&str> {
-    let short = key.strip_prefix("zookeeper.")?;
-    (short == "extendedTypesEnabled" || short.starts_with("znode.container.")).then_some(short)
+/// The key that `name` stands for: it may be the full name of the system property, `zookeeper.` in
+/// front, as people copy it from a command line or from upstream's documentation.
+// Departs: upstream reads a key of zoo.cfg that it has no name for as the system property
+// `zookeeper.` + key, so that a full name there silently does nothing.
+pub(super) fn canonical(name: &str) -> &str {
+    name.strip_prefix("zookeeper.").filter(|short| effect(short).is_some()).unwrap_or(name)
 }
 
 pub(super) fn effect(key: &str) -> Option<Effect> {
@@ -237,8 +237,6 @@ pub(super) fn effect(key: &str) -> Option<Effect> {
 
 /// The known key that somebody who wrote `key` may have meant.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
-    // Upstream reads every other key as the system property `zookeeper.` + key, so the property's
-    // full name is a common slip.
     let wanted = key.strip_prefix("zookeeper.").unwrap_or(key).to_lowercase();
     let (distance, name) = KEYS
         .iter()
@@ -257,12 +255,24 @@ mod tests {
             ("tickTme", Some("tickTime")),
             ("clientport", Some("clientPort")),
             ("dataDri", Some("dataDir")),
-            ("zookeeper.snapCount", Some("snapCount")),
+            ("zookeeper.snapCnt", Some("snapCount")),
             ("maxSessionTimeOut", Some("maxSessionTimeout")),
             ("frobnicate", None),
         ];
         for (key, expected) in cases {
             assert_eq!(nearest(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_property_is_known_by_its_full_name() {
+        for (name, key) in [
+            ("zookeeper.snapCount", "snapCount"),
+            ("zookeeper.authProvider.1", "authProvider.1"),
+            ("znode.container.maxPerMinute", "znode.container.maxPerMinute"),
+            ("zookeeper.frobnicate", "zookeeper.frobnicate"),
+        ] {
+            assert_eq!(canonical(name), key);
         }
     }
 

@@ -5,6 +5,7 @@
 //! are stands in [`keys`]; what they mean to the service stands in [`zebu_core::config`]. Nothing
 //! here opens a socket or resolves a name.
 
+mod jvm_flags;
 mod keys;
 mod member;
 
@@ -68,14 +69,34 @@ pub struct ZooCfg {
 }
 
 impl ZooCfg {
-    /// Reads `path`, the dynamic file that it names, and `myid` in its data directory.
+    /// Reads `path`, the dynamic file that it names, `myid` in its data directory, and the properties
+    /// in the environment, which yield to the file's.
     pub fn load(path: &Path) -> Result<Self, CfgErrors> {
         let mut reader = Reader::default();
-        let keys = match std::fs::read_to_string(path) {
-            Ok(text) => reader.properties(path, &text),
+        let mut keys = jvm_flags::from_environment(&mut reader);
+        match std::fs::read_to_string(path) {
+            Ok(text) => keys.extend(reader.properties(path, &text)),
             Err(error) => return Err(CfgErrors(vec![unreadable(path, &error)])),
-        };
+        }
         reader.finish(path, keys, &|path| std::fs::read_to_string(path))
+    }
+
+    /// One server on 127.0.0.1 that answers all four-letter words, with the properties in the
+    /// environment.
+    pub fn trial(port: u16, data_dir: &Path) -> Result<Self, CfgErrors> {
+        let mut reader = Reader::default();
+        let mut keys = jvm_flags::from_environment(&mut reader);
+        let path = Path::new("command line");
+        for (key, value) in
+            [("4lw.commands.whitelist", "*".into()), ("dataDir", data_dir.display().to_string())]
+        {
+            keys.insert(key.into(), Property { value, file: path.into(), line: 0 });
+        }
+        let mut cfg = reader.finish(path, keys, &|path| std::fs::read_to_string(path))?;
+        cfg.warnings.retain(|warning| warning.file != path);
+        cfg.settings.client = Some(Address::new("127.0.0.1", port));
+        // A key is text, a path need not be.
+        Ok(Self { data_dir: data_dir.into(), log_dir: data_dir.into(), ..cfg })
     }
 
     /// Reads `text` as the file `path`, finding other files with `read`.
@@ -145,7 +166,7 @@ impl Reader {
                 continue;
             };
             let (key, value) = (key.trim(), value.trim());
-            let key = keys::without_prefix(key).unwrap_or(key);
+            let key = keys::canonical(key);
             if key.is_empty() {
                 self.error(file, line, "expected a key before '='");
                 continue;

@@ -119,6 +119,7 @@ fn counters(server: &Server, lines: &mut Lines<'_>) {
         ("stale_sessions_expired", metrics.sessions_expired),
         ("proposal_count", metrics.proposals),
         ("learner_proposal_received_count", metrics.proposals_received),
+        ("learner_commit_received_count", metrics.commits_received),
         ("commit_count", metrics.commits),
         ("diff_count", metrics.diffs),
         ("snap_count", metrics.snaps),
@@ -145,6 +146,13 @@ fn summaries(server: &Server, lines: &mut Lines<'_>) {
         ("fsynctime", &Summary::from(server.machine.syncs)),
     ] {
         lines.summary(key, summary);
+    }
+    for (name, namespace) in &metrics.namespaces {
+        for (kind, summary) in [("read", &namespace.read), ("write", &namespace.written)] {
+            if summary.count > 0 {
+                lines.summary(&format!("{name}_{kind}_per_namespace"), summary);
+            }
+        }
     }
     for key in NO_SUMMARY {
         lines.summary(key, &Summary::default());
@@ -175,11 +183,13 @@ const NEVER: &[&str] = &[
     "ensemble_auth_skip",
     "ensemble_auth_success",
     "insecure_admin_count",
+    "large_requests_rejected",
     "outstanding_changes_queued",
     "outstanding_changes_removed",
     "prep_processor_request_queued",
     "quit_leading_due_to_disloyal_voter",
     "request_commit_queued",
+    "request_throttle_wait_count",
     "requests_not_forwarded_to_commit_processor",
     "response_packet_cache_hits",
     "response_packet_cache_misses",
@@ -191,10 +201,14 @@ const NEVER: &[&str] = &[
     "snapshot_error_count",
     "snapshot_rate_limited_count",
     "stale_replies",
+    "stale_requests",
+    "stale_requests_dropped",
     "sync_processor_request_queued",
+    "throttled_ops",
     "tls_handshake_exceeded",
     "unrecoverable_error_count",
     "unsuccessful_handshake",
+    "watch_bytes",
 ];
 
 const NO_SUMMARY: &[&str] = &[

@@ -26,8 +26,9 @@ pub(super) fn dump(server: &Server, out: &mut String) {
         let line = format!("ip: {} sessionId: 0x{session:x}", address(conn));
         (conn.stats.heard + timeout, line)
     });
-    let tick = server.cx.config.tick.as_nanos().max(1) as u64;
-    let rounded = conns.map(|(at, line)| (Instant((at.0 / tick + 1).saturating_mul(tick)), line));
+    // ZK: NIOServerCnxnFactory rounds to its timeout of connections without a session (3.9)
+    let step = server.machine.handshake_timeout.as_nanos().max(1) as u64;
+    let rounded = conns.map(|(at, line)| (Instant((at.0 / step + 1).saturating_mul(step)), line));
     expiry(rounded, server.cx.now, out);
 }
 
