@@ -1,5 +1,9 @@
 //! What a server is told about itself and its ensemble, with upstream's names and defaults.
 
+mod auth;
+
+pub use auth::{AuthConfig, DigestConfig, EnsembleNameConfig, SaslConfig, Secret, X509Config};
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
@@ -37,7 +41,8 @@ pub struct Config {
     pub containers: Containers,
     /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
     pub extended_types: bool,
-    /// Keys hash tables and spreads snapshot points: random in production, the seed in a simulation.
+    pub auth: AuthConfig,
+    /// Keys hash tables and nonces, and spreads snapshot points: random in production, the seed in a simulation.
     pub seed: u64,
     /// Shown by `srvr` and others.
     pub version: String,
@@ -194,6 +199,7 @@ impl Config {
             limits: Limits::default(),
             containers: Containers::default(),
             extended_types: false,
+            auth: AuthConfig::new(),
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,

@@ -9,7 +9,7 @@
 //!   it durable.
 //!
 //! [`client`] is the other end of a client connection. [`jute`] encodes, [`proto`] and [`txn`] are
-//! the records, [`ops`] is what each request means.
+//! the records, [`ops`] is what each request means, [`auth`] who asks.
 //!
 //! Nothing here reads a clock, draws a random number, opens a file or a socket, starts a thread or
 //! looks at the environment; `no_std` makes that a compile error. The same inputs give the same
@@ -22,6 +22,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod auth;
 pub mod client;
 pub mod config;
 pub mod conn;

@@ -135,13 +135,15 @@ impl Outgoing for ClientMessage {
             Self::Connected(_) => 0,
             Self::Text(text) => text.len(),
             Self::Event { event, .. } => event.path.len(),
-            Self::Reply { result: Err(_), .. } => 0,
+            Self::Reply { result: Err(_), .. } | Self::LoginRefused { .. } => 0,
             Self::Reply { result: Ok(response), .. } => match response {
                 Response::Empty | Response::WatchAdded | Response::Stat(_) | Response::Count(_) => {
                     0
                 }
                 Response::Path(path) | Response::PathStat { path, .. } => path.len(),
-                Response::Data { data, .. } => data.as_ref().map_or(0, |data| data.len()),
+                Response::Data { data, .. } | Response::Sasl { token: data } => {
+                    data.as_ref().map_or(0, |data| data.len())
+                }
                 Response::Acl { acl, .. } => {
                     acl.iter().map(|acl| 16 + acl.id.scheme.len() + acl.id.id.len()).sum()
                 }

@@ -194,7 +194,7 @@ fn zxids_are_learnt_from_replies_only() {
     let mut play = Play::serving();
     play.submit(get("/a"));
     play.submit(Request::Ping);
-    play.submit(Request::Auth { scheme: "digest".into(), auth: Bytes::new() });
+    play.submit(Request::Auth { scheme: "digest".into(), auth: Bytes::new().into() });
     let event = WatcherEvent { kind: EventKind::NodeCreated, path: "/a".into() };
     play.receive(ClientMessage::Event { zxid: 50, event });
     play.receive(ok(-2, 51));
@@ -302,7 +302,7 @@ fn watches_are_set_again_before_any_call() {
 #[test]
 fn identities_are_presented_to_every_server_unless_refused() {
     let mut play = Play::serving();
-    let auth = |scheme: &str| Request::Auth { scheme: scheme.into(), auth: Bytes::new() };
+    let auth = |scheme: &str| Request::Auth { scheme: scheme.into(), auth: Bytes::new().into() };
     assert_eq!(sent(&play.submit(auth("digest"))), [(-4, auth("digest"))]);
     assert_eq!(completed(&play.receive(ok(-4, 0))), [(0, replied(0))]);
     play.submit(auth("nonsense"));

@@ -112,6 +112,10 @@ impl ClientConn {
             ClientMessage::Reply { xid, zxid, result: Err(code) } => {
                 put_frame(out, |out| put_header(*xid, *zxid, *code, out));
             }
+            ClientMessage::LoginRefused { xid, code } => put_frame(out, |out| {
+                put_header(*xid, 0, *code, out);
+                out.put_buffer(None);
+            }),
             ClientMessage::Event { zxid, event } => put_frame(out, |out| {
                 put_header(Xid::NOTIFICATION, *zxid, ErrorCode::OK, out);
                 event.encode(out);

@@ -1,55 +1,49 @@
 //! Access control lists: the check that every request makes, getACL and setACL. A pure function of
-//! the list, the permission and the ids of the connection; how a connection gets its ids is not here.
+//! the list, the permission and who asks; which ids an entry means is in [`crate::auth`].
 
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use super::check::next_version;
 use super::draft::Draft;
+use crate::auth::{Access, is_authenticated, is_valid};
 use crate::proto::{Acl, ErrorCode, Id, Response, perms};
 use crate::tree::{Database, path};
 use crate::txn::TxnBody;
 
-/// May a connection with these ids do one of `perms`? Entries are alternatives; none denies.
+/// May this client do one of `perms`? Entries are alternatives; none denies.
 // ZK: ZooKeeperServer.checkACL (3.9)
-pub(super) fn check(acl: &[Acl], perms: i32, auth: &[Id]) -> Result<(), ErrorCode> {
+pub(super) fn check(acl: &[Acl], perms: i32, auth: Access<'_>) -> Result<(), ErrorCode> {
     // Only very old data has an empty list.
     let allowed = acl.is_empty()
-        || auth.iter().any(|id| id.scheme == "super")
-        || acl.iter().any(|entry| entry.perms & perms != 0 && matches_any(&entry.id, auth));
+        || acl.iter().any(|entry| entry.perms & perms != 0 && auth.is_meant_by(&entry.id))
+        || auth.is_unlimited();
     if allowed { Ok(()) } else { Err(ErrorCode::NO_AUTH) }
 }
 
-/// May a connection with these ids be told of what happens to a znode with this list?
-pub fn may_read(acl: &[Acl], auth: &[Id]) -> bool {
+/// May this client be told of what happens to a znode with this list?
+pub fn may_read(acl: &[Acl], auth: Access<'_>) -> bool {
     check(acl, perms::READ, auth).is_ok()
-}
-
-fn matches_any(entry: &Id, auth: &[Id]) -> bool {
-    match entry.scheme.as_str() {
-        "world" => entry.id == "anyone",
-        "digest" => auth.contains(entry),
-        "ip" => auth.iter().any(|id| id.scheme == "ip" && in_network(&id.id, &entry.id)),
-        // A scheme that this server does not know matches nobody.
-        _ => false,
-    }
 }
 
 /// The list as it is stored: duplicates dropped, `auth` replaced by who asks. Refused if an entry
 /// could never match, or if all of it takes more than `size_max` bytes, which only repeated
 /// expansion reaches.
 // ZK: PrepRequestProcessor.fixupACL (3.9)
-pub(super) fn fix_up(acl: &[Acl], auth: &[Id], size_max: usize) -> Result<Vec<Acl>, ErrorCode> {
+pub(super) fn fix_up(
+    acl: &[Acl],
+    auth: Access<'_>,
+    size_max: usize,
+) -> Result<Vec<Acl>, ErrorCode> {
     let mut seen = BTreeSet::new();
     let mut fixed = Vec::with_capacity(acl.len());
     let mut size = 0;
     for entry in acl.iter().filter(|entry| seen.insert(*entry)) {
         let ids = match entry.id.scheme.as_str() {
-            "auth" => auth.iter().filter(|id| names_somebody(id)).collect(),
-            _ if is_valid(&entry.id) => Vec::from([&entry.id]),
+            "auth" => auth.ids.iter().filter(|id| is_authenticated(id, auth.rules)).collect(),
+            _ if is_valid(&entry.id, auth.rules) => Vec::from([&entry.id]),
             _ => Vec::new(),
         };
         if ids.is_empty() {
@@ -64,71 +58,6 @@ pub(super) fn fix_up(acl: &[Acl], auth: &[Id], size_max: usize) -> Result<Vec<Ac
         }
     }
     if fixed.is_empty() { Err(ErrorCode::INVALID_ACL) } else { Ok(fixed) }
-}
-
-/// Of the ids that a connection has, those that say who it is, not only whence it comes.
-// ZK: AuthenticationProvider.isAuthenticated (3.9)
-fn names_somebody(id: &Id) -> bool {
-    id.scheme == "digest"
-}
-
-// ZK: AuthenticationProvider.isValid (3.9), of each scheme
-fn is_valid(id: &Id) -> bool {
-    match id.scheme.as_str() {
-        "world" => id.id == "anyone",
-        "digest" => is_user_and_hash(&id.id),
-        "ip" => Network::parse(&id.id).is_some(),
-        _ => false,
-    }
-}
-
-/// Exactly two parts as Java splits them: without the empty ones at the end.
-// ZK: DigestAuthenticationProvider.isValid (3.9)
-fn is_user_and_hash(id: &str) -> bool {
-    id.trim_end_matches(':').split(':').count() == 2
-}
-
-/// An address and how many of its bits count.
-// ZK: IPAuthenticationProvider (3.9)
-struct Network {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let width = width(address);
-        let bits = bits.map_or(Some(width), |bits| bits.parse().ok())?;
-        (bits <= width).then_some(Self { address, bits })
-    }
-    fn contains(&self, address: IpAddr) -> bool {
-        let unlike = value(self.address) ^ value(address);
-        width(self.address) == width(address)
-            && unlike.checked_shr(width(address) - self.bits).unwrap_or(0) == 0
-    }
-}
-
-fn in_network(address: &str, network: &str) -> bool {
-    match (address.parse(), Network::parse(network)) {
-        (Ok(address), Some(network)) => network.contains(address),
-        _ => false,
-    }
-}
-
-fn width(address: IpAddr) -> u32 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn value(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    }
 }
 
 // ZK: PrepRequestProcessor.pRequest2Txn (3.9): case setACL
@@ -150,7 +79,11 @@ pub(super) fn prepare_set(
 
 /// getACL: for who may read the node or its list. Only an administrator sees the hashes.
 // ZK: FinalRequestProcessor.handleGetACLRequest (3.9)
-pub(super) fn get(database: &Database, auth: &[Id], path: &str) -> Result<Response, ErrorCode> {
+pub(super) fn get(
+    database: &Database,
+    auth: Access<'_>,
+    path: &str,
+) -> Result<Response, ErrorCode> {
     let node = database.tree.get(path).ok_or(ErrorCode::NO_NODE)?;
     check(node.acl, perms::READ | perms::ADMIN, auth)?;
     let administers = check(node.acl, perms::ADMIN, auth).is_ok();
@@ -169,6 +102,7 @@ fn masked(entry: &Acl) -> Acl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AuthConfig;
 
     fn id(text: &str) -> Id {
         let (scheme, id) = text.split_once('=').unwrap();
@@ -178,89 +112,93 @@ mod tests {
         Acl { perms, id: id(text) }
     }
 
-    #[test]
-    fn entries_are_alternatives_by_scheme() {
-        for (entry, auth, allowed) in [
-            ("world=anyone", "ip=10.0.0.1", true),
-            ("world=other", "ip=10.0.0.1", false),
-            ("digest=u:h", "digest=u:h", true),
-            ("digest=u:h", "digest=u:g", false),
-            ("digest=u:h", "sasl=u:h", false),
-            ("digest=u:h", "super=", true),
-            ("ip=10.0.0.1", "ip=10.0.0.1", true),
-            ("ip=10.0.0.1", "ip=10.0.0.2", false),
-            ("ip=10.1.0.0/15", "ip=10.0.255.255", true),
-            ("ip=10.1.0.0/16", "ip=10.0.255.255", false),
-            ("ip=0.0.0.0/0", "ip=9.9.9.9", true),
-            ("ip=0.0.0.0/0", "ip=::1", false),
-            ("ip=::/0", "ip=9.9.9.9", false),
-            ("ip=::/0", "ip=fe80::1", true),
-            ("ip=fe80::/64", "ip=fe80::1:2:3:4", true),
-            ("ip=fe80::/64", "ip=fe80:0:0:1::1", false),
-            ("sasl=u", "sasl=u", false),
-        ] {
-            let result = check(&[acl(perms::READ, entry)], perms::READ, &[id(auth)]);
-            assert_eq!(result.is_ok(), allowed, "{auth} at {entry}");
-            assert_eq!(
-                check(&[acl(perms::ALL & !perms::READ, entry)], perms::READ, &[id(auth)]).is_ok(),
-                auth == "super=",
-            );
-        }
-        let list = [acl(perms::READ, "digest=u:h"), acl(perms::WRITE, "world=anyone")];
-        assert_eq!(check(&list, perms::WRITE, &[]), Ok(()));
-        assert_eq!(check(&list, perms::READ, &[]), Err(ErrorCode::NO_AUTH));
-        assert_eq!(check(&[], perms::READ, &[]), Ok(()));
+    fn ids(texts: &[&str]) -> Vec<Id> {
+        texts.iter().map(|text| id(text)).collect()
+    }
+    fn access(ids: &[Id]) -> Access<'_> {
+        Access { ids, ..Access::NOBODY }
     }
 
     #[test]
-    fn ids_that_never_match_are_refused() {
-        for (entry, valid) in [
-            ("world=anyone", true),
-            ("world=", false),
-            ("digest=u:h", true),
-            ("digest=:h", true),
-            ("digest=u:", false),
-            ("digest=u", false),
-            ("digest=:", false),
-            ("digest=a:b:c", false),
-            ("digest=a:b:", true),
-            ("ip=1.2.3.4", true),
-            ("ip=1.2.3.4/32", true),
-            ("ip=1.2.3.4/33", false),
-            ("ip=1.2.3.4/-1", false),
-            ("ip=1.2.3.4/", false),
-            ("ip=1.2.3", false),
-            ("ip=::1/128", true),
-            ("ip=::1/129", false),
-            ("super=", false),
-            ("sasl=u", false),
-            ("nonsense=u", false),
+    fn entries_are_alternatives() {
+        for (entry, own, allowed) in [
+            ("world=anyone", "ip=10.0.0.1", true),
+            ("digest=u:h", "digest=u:h", true),
+            ("digest=u:h", "digest=u:g", false),
+            ("digest=u:h", "super=", true),
+            ("sasl=u", "sasl=u", false),
         ] {
-            let fixed = fix_up(&[acl(1, entry)], &[], 1000);
-            let expected =
-                if valid { Ok([acl(1, entry)].into()) } else { Err(ErrorCode::INVALID_ACL) };
-            assert_eq!(fixed, expected, "{entry}");
+            let (ids, list) = (ids(&[own]), [acl(perms::READ, entry)]);
+            let may = |list: &[Acl]| check(list, perms::READ, access(&ids)).is_ok();
+            assert_eq!(may(&list), allowed, "{own} at {entry}");
+            assert_eq!(may(&[acl(perms::ALL & !perms::READ, entry)]), own == "super=");
         }
+        let list = [acl(perms::READ, "digest=u:h"), acl(perms::WRITE, "world=anyone")];
+        assert_eq!(check(&list, perms::WRITE, Access::NOBODY), Ok(()));
+        assert_eq!(check(&list, perms::READ, Access::NOBODY), Err(ErrorCode::NO_AUTH));
+        assert_eq!(check(&list, perms::READ | perms::WRITE, Access::NOBODY), Ok(()));
+        assert_eq!(check(&[], perms::READ, Access::NOBODY), Ok(()));
+    }
+
+    #[test]
+    fn no_list_denies_when_lists_are_skipped() {
+        let mut rules = AuthConfig::new();
+        rules.skip_acl = true;
+        let anybody = Access { ids: &[], rules: &rules };
+        let list = [acl(0, "world=anyone")];
+        assert_eq!(check(&list, perms::ADMIN, anybody), Ok(()));
+        assert_eq!(check(&list, perms::ADMIN, Access::NOBODY), Err(ErrorCode::NO_AUTH));
+        // They must be good ones all the same.
+        assert_eq!(fix_up(&[], anybody, 1000), Err(ErrorCode::INVALID_ACL));
+        assert_eq!(fix_up(&[acl(1, "world=x")], anybody, 1000), Err(ErrorCode::INVALID_ACL));
+    }
+
+    #[test]
+    fn one_bad_entry_spoils_a_list() {
+        let good = acl(1, "digest=u:h");
+        let fixed = |list: &[Acl]| fix_up(list, Access::NOBODY, 1000);
+        assert_eq!(fixed(&[good.clone()]), Ok([good.clone()].into()));
+        for bad in
+            ["world=", "digest=u", "ip=1.2.3.4/33", "sasl=u", "x509=CN=u", "super=", "=", "auth="]
+        {
+            let list = [good.clone(), acl(1, bad)];
+            assert_eq!(fixed(&list), Err(ErrorCode::INVALID_ACL), "{bad}");
+        }
+        assert_eq!(fixed(&[]), Err(ErrorCode::INVALID_ACL));
+        // Whatever its permissions.
+        let odd = [acl(0, "world=anyone"), acl(-1, "ip=::/0"), acl(64, "digest=u:h")];
+        assert_eq!(fixed(&odd), Ok(odd.to_vec()));
     }
 
     #[test]
     fn auth_becomes_who_asks() {
-        let auth = [id("ip=1.2.3.4"), id("digest=u:h"), id("digest=v:i")];
+        let auth = ids(&["ip=1.2.3.4", "digest=u:h", "super=", "digest=v:i", "sasl=w"]);
+        let (all, ip) = (access(&auth), access(&auth[..1]));
         assert_eq!(
-            fix_up(&[acl(3, "auth=x"), acl(31, "world=anyone"), acl(3, "auth=x")], &auth, 1000),
+            fix_up(&[acl(3, "auth=x"), acl(31, "world=anyone"), acl(3, "auth=x")], all, 1000),
             Ok([acl(3, "digest=u:h"), acl(3, "digest=v:i"), acl(31, "world=anyone")].into()),
         );
-        assert_eq!(fix_up(&[acl(3, "auth=")], &auth[..1], 1000), Err(ErrorCode::INVALID_ACL));
-        assert_eq!(fix_up(&[], &auth, 1000), Err(ErrorCode::INVALID_ACL));
+        let mut rules = AuthConfig::new();
+        rules.sasl.provider = true;
+        assert_eq!(
+            fix_up(&[acl(3, "auth=")], Access { rules: &rules, ..all }, 1000),
+            Ok([acl(3, "digest=u:h"), acl(3, "digest=v:i"), acl(3, "sasl=w")].into()),
+        );
+        // Another entry that says the same is kept, as upstream keeps it.
+        let twice = fix_up(&[acl(3, "auth="), acl(3, "digest=u:h")], access(&auth[..2]), 1000);
+        assert_eq!(twice, Ok([acl(3, "digest=u:h"), acl(3, "digest=u:h")].into()));
+        assert_eq!(fix_up(&[acl(3, "auth=")], ip, 1000), Err(ErrorCode::INVALID_ACL));
         let repeated: Vec<Acl> = (0..100).map(|perms| acl(perms, "auth=")).collect();
-        assert_eq!(fix_up(&repeated, &auth, 1000), Err(ErrorCode::INVALID_ACL));
-        assert!(fix_up(&repeated, &auth, 10_000).is_ok());
+        assert_eq!(fix_up(&repeated, all, 1000), Err(ErrorCode::INVALID_ACL));
+        assert!(fix_up(&repeated, all, 10_000).is_ok());
     }
 
     #[test]
     fn hashes_are_masked_from_the_first_colon() {
         assert_eq!(masked(&acl(1, "digest=u:h")), acl(1, "digest=u:x"));
         assert_eq!(masked(&acl(1, "digest=u")), acl(1, "digest=u"));
-        assert_eq!(masked(&acl(1, "ip=::1")), acl(1, "ip=::1"));
+        for shown in ["ip=::1", "sasl=u:h", "x509=CN=u:h"] {
+            assert_eq!(masked(&acl(1, shown)), acl(1, shown));
+        }
     }
 }

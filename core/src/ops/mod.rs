@@ -25,13 +25,13 @@ mod tests;
 mod watches;
 
 pub use acl::may_read;
-pub use auth::authenticate;
 pub use delete::may_go;
 pub use pending::Pending;
 pub use watches::watch_of;
 
+use crate::auth::Access;
 use crate::ids::SessionId;
-use crate::proto::{ErrorCode, Id, OpCode, Request, Response};
+use crate::proto::{ErrorCode, OpCode, Request, Response};
 use crate::tree::{Applied, Database};
 use crate::txn::{Txn, TxnBody};
 use draft::Draft;
@@ -40,7 +40,7 @@ use draft::Draft;
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     pub session: SessionId,
-    pub auth: &'a [Id],
+    pub auth: Access<'a>,
 }
 
 /// Which way a request takes through the ensemble.
@@ -83,7 +83,8 @@ pub fn route(request: &Request) -> Route {
         | Request::RemoveWatches { .. }
         | Request::SetWatches(_)
         | Request::AddWatch { .. }
-        | Request::Auth { .. } => Route::Read,
+        | Request::Auth { .. }
+        | Request::Sasl { .. } => Route::Read,
         // Departs: ZK 3.9 turns an unreadable write into a transaction under a zxid that is used
         // already, and the ensemble hangs on it. It needs no transaction to be refused.
         Request::Check { .. } | Request::Malformed(_) | Request::Unknown(_) => Route::Read,
@@ -159,6 +160,7 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         | Request::SetWatches(_)
         | Request::AddWatch { .. }
         | Request::Auth { .. }
+        | Request::Sasl { .. }
         | Request::Unknown(_) => Err(ErrorCode::UNIMPLEMENTED),
     }
 }
@@ -216,6 +218,7 @@ pub fn reply(
         | Request::SetWatches(_)
         | Request::AddWatch { .. }
         | Request::Auth { .. }
+        | Request::Sasl { .. }
         | Request::Malformed(_)
         | Request::Unknown(_) => Err(UNEXPECTED_TXN),
     }
@@ -253,12 +256,13 @@ pub fn read(
         Request::Ping
         | Request::CheckWatches { .. }
         | Request::RemoveWatches { .. }
-        | Request::SetWatches(_)
-        | Request::Auth { .. } => Ok(Response::Empty),
+        | Request::SetWatches(_) => Ok(Response::Empty),
         // Whether what nobody carries out could be read is not looked at.
         Request::Check { .. } | Request::Malformed(OpCode::Check) | Request::Unknown(_) => {
             Err(ErrorCode::UNIMPLEMENTED)
         }
+        // The connection's own affairs, which have nothing to do with the tree.
+        Request::Auth { .. } | Request::Sasl { .. } => Err(ErrorCode::UNIMPLEMENTED),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
         Request::Create(_)
         | Request::Create2(_)

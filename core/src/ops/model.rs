@@ -11,6 +11,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{Caller, Pending, reply};
+use crate::auth::Access;
 use crate::config::{Config, Ensemble};
 use crate::ids::{ServerId, SessionId, Xid, Zxid};
 use crate::proto::{
@@ -309,7 +310,7 @@ impl Ahead {
     fn request(&mut self, session: SessionId, request: Request) {
         let answer = self.model.execute(session, &request);
         let (zxid, time) = (self.model.zxid, WallTime(self.model.time));
-        let caller = Caller { session, auth: &[] };
+        let caller = Caller { session, auth: Access::NOBODY };
         let (body, digest) =
             self.pending.prepare(&self.database, &self.config, caller, &request, zxid, time);
         let refused = match &body {

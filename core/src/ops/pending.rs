@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::draft::{Draft, Effect, Image};
 use super::{Caller, delete, prepare};
+use crate::auth::Access;
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
@@ -85,7 +86,8 @@ impl Pending {
         zxid: Zxid,
         time: WallTime,
     ) -> (TxnBody, TxnDigest) {
-        let nobody = Caller { session: SessionId(0), auth: &[] };
+        let auth = Access { ids: &[], rules: &config.auth };
+        let nobody = Caller { session: SessionId(0), auth };
         let mut draft = Draft::over(self, database, config, nobody, zxid, time);
         let judged = delete::prepare_reap(&mut draft, path).map_err(TxnBody::Error);
         let effect = draft.into_effect();

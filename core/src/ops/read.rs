@@ -5,11 +5,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::acl;
+use crate::auth::Access;
 use crate::ids::SessionId;
-use crate::proto::{ErrorCode, Id, Response, perms};
+use crate::proto::{ErrorCode, Response, perms};
 use crate::tree::{Database, Node};
 
-pub(super) fn exists(database: &Database, auth: &[Id], path: &str) -> Result<Response, ErrorCode> {
+pub(super) fn exists(
+    database: &Database,
+    auth: Access<'_>,
+    path: &str,
+) -> Result<Response, ErrorCode> {
     // Upstream asks this of exists alone; the other reads just find nothing.
     // ZK: FinalRequestProcessor.processRequest (3.9): case exists
     if path.contains('\0') {
@@ -21,7 +26,7 @@ pub(super) fn exists(database: &Database, auth: &[Id], path: &str) -> Result<Res
 
 pub(super) fn get_data(
     database: &Database,
-    auth: &[Id],
+    auth: Access<'_>,
     path: &str,
 ) -> Result<Response, ErrorCode> {
     let node = readable(database, auth, path)?;
@@ -30,7 +35,7 @@ pub(super) fn get_data(
 
 pub(super) fn get_children(
     database: &Database,
-    auth: &[Id],
+    auth: Access<'_>,
     path: &str,
 ) -> Result<Response, ErrorCode> {
     readable(database, auth, path)?;
@@ -39,7 +44,7 @@ pub(super) fn get_children(
 
 pub(super) fn get_children2(
     database: &Database,
-    auth: &[Id],
+    auth: Access<'_>,
     path: &str,
 ) -> Result<Response, ErrorCode> {
     let stat = readable(database, auth, path)?.client_stat();
@@ -50,7 +55,7 @@ pub(super) fn get_children2(
 // ZK: DataTree.getAllChildrenNumber (3.9)
 pub(super) fn get_all_children_number(
     database: &Database,
-    auth: &[Id],
+    auth: Access<'_>,
     path: &str,
 ) -> Result<Response, ErrorCode> {
     readable(database, auth, path)?;
@@ -69,7 +74,11 @@ pub(super) fn get_ephemerals(database: &Database, session: SessionId, prefix: &s
 
 /// A missing node is told to everybody, a present one only to who may read it. The empty path is the
 /// root's, too.
-fn readable<'a>(database: &'a Database, auth: &[Id], path: &str) -> Result<Node<'a>, ErrorCode> {
+fn readable<'a>(
+    database: &'a Database,
+    auth: Access<'_>,
+    path: &str,
+) -> Result<Node<'a>, ErrorCode> {
     let node = database.tree.get(path).ok_or(ErrorCode::NO_NODE)?;
     acl::check(node.acl, perms::READ, auth)?;
     Ok(node)

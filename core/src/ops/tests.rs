@@ -8,6 +8,7 @@ use alloc::{format, vec};
 use bytes::Bytes;
 
 use super::{Caller, Pending, is_unimplemented, is_write, read, reply};
+use crate::auth::Access;
 use crate::config::{Config, Ensemble};
 use crate::ids::{ServerId, SessionId, Xid, Zxid};
 use crate::proto::create_flags::{
@@ -24,7 +25,7 @@ use crate::txn::{Txn, TxnBody, TxnHeader};
 
 const ME: SessionId = SessionId(0x0100_0000_0000_0001);
 const OTHER: SessionId = SessionId(0xfe00_0000_0000_0001);
-const NOBODY: Caller<'_> = Caller { session: SessionId(0), auth: &[] };
+const NOBODY: Caller<'_> = Caller { session: SessionId(0), auth: Access::NOBODY };
 
 /// A leader's preparation, and the tree behind it.
 struct Leader {
@@ -53,7 +54,8 @@ impl Leader {
     fn prepare(&mut self, session: SessionId, request: &Request) -> TxnBody {
         self.zxid = self.zxid.next().unwrap();
         let time = WallTime(1000 + self.zxid.0 as i64);
-        let caller = Caller { session, auth: &self.auth };
+        let auth = Access { ids: &self.auth, rules: &self.config.auth };
+        let caller = Caller { session, auth };
         let (body, digest) =
             self.pending.prepare(&self.database, &self.config, caller, request, self.zxid, time);
         let header = TxnHeader { session, cxid: Xid(0), zxid: self.zxid, time };
@@ -654,7 +656,7 @@ fn ephemerals_are_those_of_the_session_by_the_text_of_their_paths() {
         (OTHER, "/", &["/c"]),
         (SessionId(7), "/", &[]),
     ] {
-        let caller = Caller { session, auth: &[] };
+        let caller = Caller { session, ..NOBODY };
         let request = Request::GetEphemerals { prefix: prefix.into() };
         let expected = expected.iter().map(|path| String::from(*path)).collect();
         let answer = read(&leader.database, caller, &request);
@@ -687,7 +689,7 @@ fn all_children_are_counted_at_any_depth() {
 fn who_am_i_tells_no_hashes() {
     let id = |scheme: &str, id: &str| Id { scheme: scheme.into(), id: id.into() };
     let auth = [id("ip", "::1"), id("digest", "user:hash"), id("super", "secret")];
-    let caller = Caller { session: ME, auth: &auth };
+    let caller = Caller { session: ME, auth: Access { ids: &auth, ..Access::NOBODY } };
     let shown = vec![id("ip", "::1"), id("digest", "user"), id("super", "")];
     let answer = read(&Database::new(), caller, &Request::WhoAmI);
     assert_eq!(answer, Ok(Response::Identities(shown)));

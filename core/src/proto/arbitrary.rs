@@ -133,7 +133,11 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         1 => (text(), watcher()).prop_map(|(path, watcher)| Request::RemoveWatches { path, watcher }),
         1 => (text(), mode).prop_map(|(path, mode)| Request::AddWatch { path, mode }),
         1 => set_watches.prop_map(Request::SetWatches),
-        1 => (text(), bytes()).prop_map(|(scheme, auth)| Request::Auth { scheme, auth }),
+        1 => (text(), prop::option::of(bytes())).prop_map(|(scheme, auth)| Request::Auth {
+            scheme,
+            auth: Credentials(auth),
+        }),
+        1 => bytes().prop_map(|token| Request::Sasl { token }),
         1 => Just(Request::CloseSession),
         1 => any::<i32>().prop_map(|timeout_ms| Request::CreateSession { timeout_ms }),
     ]
@@ -172,6 +176,7 @@ pub(crate) fn response() -> impl Strategy<Value = (OpCode, Response)> {
         any::<i32>().prop_map(|count| (OpCode::GetAllChildrenNumber, Response::Count(count))),
         prop::collection::vec(id(), 0..3)
             .prop_map(|ids| (OpCode::WhoAmI, Response::Identities(ids))),
+        prop::option::of(bytes()).prop_map(|token| (OpCode::Sasl, Response::Sasl { token })),
     ]
 }
 

@@ -48,7 +48,7 @@ pub struct CreateRequest {
     pub path: String,
     /// Null and empty differ, and both are stored.
     pub data: Option<Bytes>,
-    /// A null vector is read as empty.
+    /// A null vector is read as empty; in a multi it makes the whole unreadable.
     pub acl: Vec<Acl>,
     pub flags: i32,
 }
@@ -187,7 +187,11 @@ pub enum Request {
     },
     Auth {
         scheme: String,
-        auth: Bytes,
+        auth: Credentials,
+    },
+    /// A step of a SASL login.
+    Sasl {
+        token: Bytes,
     },
     CloseSession,
     /// Made by servers for a client's ConnectRequest; from a client it is Unimplemented.
@@ -199,6 +203,22 @@ pub enum Request {
     /// An opcode that this server does not carry out for a client: Unimplemented, and the connection
     /// is closed.
     Unknown(i32),
+}
+
+/// What an auth packet proves its sender's identity with: a password, mostly, so it is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials(pub Option<Bytes>);
+
+impl<T: Into<Bytes>> From<T> for Credentials {
+    fn from(credentials: T) -> Self {
+        Self(Some(credentials.into()))
+    }
+}
+
+impl core::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Credentials(..)")
+    }
 }
 
 /// The body of a successful reply.
@@ -239,6 +259,10 @@ pub enum Response {
     Count(i32),
     /// whoAmI: schemes, and names without secrets (upstream: `ClientInfo`).
     Identities(Vec<Id>),
+    /// sasl; null where the server takes no logins, or the login failed and does not matter.
+    Sasl {
+        token: Option<Bytes>,
+    },
 }
 
 /// One operation's result inside the reply to a multi or a multiRead.
@@ -298,6 +322,11 @@ pub enum ClientMessage {
         xid: Xid,
         zxid: i64,
         result: Result<Response, ErrorCode>,
+    },
+    /// A SASL login failed. The one error with a body: a token that is null.
+    LoginRefused {
+        xid: Xid,
+        code: ErrorCode,
     },
     /// `zxid` is the transaction's, or -1 for one made by setWatches.
     Event {

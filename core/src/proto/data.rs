@@ -103,9 +103,13 @@ impl Id {
         out.put_string(&self.scheme);
         out.put_string(&self.id);
     }
-    /// A null id is read as empty: kazoo writes the id of scheme `auth`, which says nothing, so.
+    /// Null is read as empty: kazoo writes the id of scheme `auth`, which says nothing, so; and
+    /// neither a null scheme nor an empty one is a scheme.
+    // Departs: of other schemes than `auth`, upstream trips over a null id, MARSHALLINGERROR, where
+    // we refuse an empty one.
     pub fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self { scheme: required(from, "scheme")?, id: from.string()?.unwrap_or_default() })
+        let scheme = from.string()?.unwrap_or_default();
+        Ok(Self { scheme, id: from.string()?.unwrap_or_default() })
     }
 }
 
@@ -125,6 +129,13 @@ impl Acl {
         for acl in list {
             acl.encode(out);
         }
+    }
+    /// As [`Self::decode_list`], but there must be a list.
+    pub fn decode_list_not_null(from: &mut Reader) -> Result<Vec<Self>, DecodeError> {
+        if from.clone().i32()? == -1 {
+            return Err(DecodeError::Null { what: "access control list" });
+        }
+        Self::decode_list(from)
     }
     /// A null list is read as empty.
     pub fn decode_list(from: &mut Reader) -> Result<Vec<Self>, DecodeError> {
@@ -208,11 +219,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_null_id_is_empty_a_null_scheme_is_none() {
+    fn a_null_scheme_and_a_null_id_are_empty() {
         let read = |bytes: Vec<u8>| Id::decode(&mut Reader::new(bytes.into(), 100));
         let null = [0xFF; 4];
         let auth = Id { scheme: "auth".into(), id: String::new() };
         assert_eq!(read([&[0, 0, 0, 4][..], b"auth", &null].concat()), Ok(auth));
-        assert_eq!(read([null, null].concat()), Err(DecodeError::Null { what: "scheme" }));
+        let nothing = Id { scheme: String::new(), id: String::new() };
+        assert_eq!(read([null, null].concat()), Ok(nothing));
     }
 }

@@ -9,6 +9,7 @@
 mod api;
 pub(crate) mod cx;
 mod four_letter;
+mod identity;
 pub(crate) mod links;
 mod machine;
 mod metrics;

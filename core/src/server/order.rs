@@ -9,8 +9,10 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::auth::Access;
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
@@ -25,6 +27,7 @@ use crate::txn::{Entry, TxnBody};
 use crate::watch::{Notice, WatchTable};
 
 use super::cx::Cx;
+use super::identity::{Identity, Verdict};
 use super::stats::{ConnStats, LastOp, Stats, letters};
 use super::{Action, CloseReason, Note};
 
@@ -42,7 +45,7 @@ pub(crate) struct Conn {
     pub(crate) ip: String,
     pub(crate) port: u16,
     pub(crate) phase: Phase,
-    auth: Vec<Id>,
+    identity: Identity,
     /// Requests not answered yet, oldest first. Writes among them are on their way already.
     waiting: VecDeque<Waiting>,
     /// A sync is with the leader. What is behind it stays here: it may be answered long after a
@@ -70,6 +73,10 @@ pub(crate) enum Phase {
 struct Waiting {
     xid: Xid,
     request: Request,
+    /// Whose it is: as the connection's identity was when it came.
+    ids: Arc<[Id]>,
+    /// The answer, if the request is the connection's own affair.
+    verdict: Option<Verdict>,
     arrived: Instant,
     /// It is with the leader.
     sent: bool,
@@ -78,12 +85,18 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(xid: Xid, request: Request, arrived: Instant) -> Self {
-        Self { xid, request, arrived, sent: false, synced: false }
+    /// Does it wait for the leader?
+    fn needs_leader(&self) -> bool {
+        let is_sync = matches!(self.request, Request::Sync { .. });
+        self.verdict.is_none() && (is_sync || ops::is_write(&self.request))
     }
     /// Can it be answered now, when its turn comes?
     fn is_ready(&self) -> bool {
-        self.synced || !needs_leader(&self.request)
+        self.synced || !self.needs_leader()
+    }
+    fn forwarded(&self, session: SessionId) -> Forwarded {
+        let (request, auth) = (self.request.clone(), self.ids.to_vec());
+        Forwarded { session, cxid: self.xid, request, auth }
     }
 }
 
@@ -190,11 +203,11 @@ impl Order {
             return;
         }
         *here += 1;
-        let auth = [Id { scheme: "ip".into(), id: ip.clone() }].into();
+        let identity = Identity::of(&ip);
         let phase = Phase::Greeting;
         let stats = ConnStats::open(cx.now.wall, cx.now.mono);
         let waiting = VecDeque::new();
-        self.conns.insert(conn, Conn { ip, port, phase, auth, waiting, syncing: false, stats });
+        self.conns.insert(conn, Conn { ip, port, phase, identity, waiting, syncing: false, stats });
     }
 
     /// The connection is gone, or goes now. Its session lives on.
@@ -368,7 +381,9 @@ impl Order {
     // ---- requests ----
 
     pub(crate) fn on_request(&mut self, conn: ConnId, xid: Xid, request: Request, cx: &mut Cx) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
+        let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.identity.is_refused()) else {
+            return;
+        };
         c.heard(cx.now.mono);
         self.stats.received += 1;
         // Only servers make sessions and delete containers.
@@ -376,33 +391,24 @@ impl Order {
             Request::CreateSession { .. } => Request::Unknown(OpCode::CreateSession.number()),
             other => other,
         };
-        if let Request::Auth { scheme, auth } = &request {
-            // What is requested behind it has the new identity; its answer keeps its place.
-            if let Ok(id) = ops::authenticate(scheme, auth, &c.ip)
-                && !c.auth.contains(&id)
-            {
-                c.auth.push(id);
-            }
-        }
+        let verdict = c.identity.judge(&request, conn, cx);
+        let (ids, arrived) = (c.identity.ids(), cx.now.mono);
+        let mut waiting =
+            Waiting { xid, request, ids, verdict, arrived, sent: false, synced: false };
         match c.phase {
             Phase::Greeting => {
                 let why = "a request before ConnectRequest".into();
                 self.close(conn, CloseReason::Misbehaved(why), cx);
             }
-            Phase::Opening { .. } => {
-                c.waiting.push_back(Waiting::new(xid, request, cx.now.mono));
-            }
+            Phase::Opening { .. } => c.waiting.push_back(waiting),
             Phase::Open { session, timeout_ms } => {
                 self.submissions.push_back(Submission::Touch { session, timeout_ms });
-                let for_leader = needs_leader(&request);
-                let mut waiting = Waiting::new(xid, request, cx.now.mono);
-                if for_leader && !c.syncing {
+                if waiting.needs_leader() && !c.syncing {
                     waiting.sent = true;
                     c.syncing = matches!(waiting.request, Request::Sync { .. });
-                    let request = waiting.request.clone();
-                    let auth = c.auth.clone();
+                    let forwarded = waiting.forwarded(session);
                     c.waiting.push_back(waiting);
-                    self.submit(conn, Forwarded { session, cxid: xid, request, auth });
+                    self.submit(conn, forwarded);
                 } else {
                     c.waiting.push_back(waiting);
                 }
@@ -416,10 +422,9 @@ impl Order {
         let Some(c) = self.conns.get_mut(&conn) else { return };
         let Phase::Open { session, .. } = c.phase else { return };
         let mut ready = Vec::new();
-        for w in c.waiting.iter_mut().filter(|w| !w.sent && needs_leader(&w.request)) {
+        for w in c.waiting.iter_mut().filter(|w| !w.sent && w.needs_leader()) {
             w.sent = true;
-            let (cxid, request) = (w.xid, w.request.clone());
-            ready.push(Forwarded { session, cxid, request, auth: c.auth.clone() });
+            ready.push(w.forwarded(session));
             c.syncing = matches!(w.request, Request::Sync { .. });
             if c.syncing {
                 break;
@@ -457,6 +462,9 @@ impl Order {
 
     fn answer_read(&mut self, conn: ConnId, waiting: &Waiting, cx: &mut Cx) {
         let Some(c) = self.conns.get(&conn) else { return };
+        if let Some(verdict) = waiting.verdict.clone() {
+            return self.pronounce(conn, waiting, verdict, cx);
+        }
         if let Request::SetWatches(set) = &waiting.request {
             for event in
                 self.watches.set_watches_with(conn, set, &cx.database.tree, cx.config.mutant)
@@ -464,22 +472,6 @@ impl Order {
                 self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
             }
             return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
-        }
-        if let Request::Auth { scheme, auth } = &waiting.request {
-            let result = ops::authenticate(scheme, auth, &c.ip).map(|_| Response::Empty);
-            let refused = result.is_err();
-            self.answer(conn, waiting, result, Zxid::ZERO, cx);
-            if refused {
-                cx.metrics.auth_failures += 1;
-                let why = "authentication failed".into();
-                self.close(conn, CloseReason::Misbehaved(why), cx);
-            }
-            return;
-        }
-        // ZK: ZooKeeperServer.processPacket (3.9): the one body that is read by the connection.
-        if let Request::Malformed(OpCode::Auth) = waiting.request {
-            let why = "unreadable auth packet".into();
-            return self.close(conn, CloseReason::Misbehaved(why), cx);
         }
         let result = match &waiting.request {
             Request::Sync { path } => Ok(Response::Path(path.clone())),
@@ -491,7 +483,8 @@ impl Order {
             }
             request => {
                 let session = c.session().unwrap_or_default();
-                ops::read(&cx.database, ops::Caller { session, auth: &c.auth }, request)
+                let auth = Access { ids: &waiting.ids, rules: &cx.config.auth };
+                ops::read(&cx.database, ops::Caller { session, auth }, request)
             }
         };
         if ops::is_unimplemented(&waiting.request) {
@@ -506,6 +499,28 @@ impl Order {
             self.watches.register(conn, mode, path.into());
         }
         self.answer(conn, waiting, result, cx.visible_zxid(), cx);
+    }
+
+    /// What was decided about the connection when the request came.
+    fn pronounce(&mut self, conn: ConnId, waiting: &Waiting, verdict: Verdict, cx: &mut Cx) {
+        let why = match verdict {
+            Verdict::Answered(response) => {
+                return self.answer(conn, waiting, Ok(response), Zxid::ZERO, cx);
+            }
+            Verdict::Refused { code, why } => {
+                self.answer(conn, waiting, Err(code), Zxid::ZERO, cx);
+                why
+            }
+            Verdict::LoginRefused { code, why } => {
+                self.measure(conn, waiting, Zxid::ZERO, cx);
+                let xid = waiting.xid;
+                self.reply(conn, ClientMessage::LoginRefused { xid, code }, cx);
+                why
+            }
+            Verdict::Dropped { why } => why,
+        };
+        cx.metrics.auth_failures += 1;
+        self.close(conn, CloseReason::Misbehaved(why), cx);
     }
 
     fn answer(
@@ -578,7 +593,9 @@ impl Order {
 
     // ZK: NIOServerCnxn.process (3.9)
     fn notify(&mut self, conn: ConnId, acl: &[Acl], zxid: Zxid, event: &WatcherEvent, cx: &mut Cx) {
-        if !self.conns.get(&conn).is_some_and(|c| ops::may_read(acl, &c.auth)) {
+        let rules = &cx.config.auth;
+        let may_read = |c: &Conn| ops::may_read(acl, c.identity.access(rules));
+        if !self.conns.get(&conn).is_some_and(may_read) {
             return;
         }
         let (zxid, event) = (zxid.to_wire(), event.clone());
@@ -635,9 +652,4 @@ impl Order {
 
 fn watcher_found(found: bool) -> Result<Response, ErrorCode> {
     if found { Ok(Response::Empty) } else { Err(ErrorCode::NO_WATCHER) }
-}
-
-/// Does this request wait for the leader?
-fn needs_leader(request: &Request) -> bool {
-    matches!(request, Request::Sync { .. }) || ops::is_write(request)
 }

@@ -7,6 +7,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use crate::auth::Access;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops::{Caller, Pending};
@@ -171,8 +172,9 @@ impl Broadcast {
             }
             _ => {}
         }
-        let caller = Caller { session, auth: &request.auth };
         let (database, config) = (&cx.database, &cx.config);
+        let auth = Access { ids: &request.auth, rules: &config.auth };
+        let caller = Caller { session, auth };
         self.pending.prepare(database, config, caller, &request.request, zxid, cx.now.wall)
     }
 

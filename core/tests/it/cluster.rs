@@ -45,6 +45,7 @@ pub(crate) struct Cluster {
     /// What clients ask for.
     pub(crate) timeout_ms: i32,
     ensemble: Ensemble,
+    configure: fn(&mut Config),
     events: VecDeque<(ServerId, Event)>,
     links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
     next_link: u64,
@@ -57,6 +58,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(voters: i64) -> Self {
+        Self::configured(voters, |_| {})
+    }
+
+    /// Servers that are told something special, too.
+    pub(crate) fn configured(voters: i64, configure: fn(&mut Config)) -> Self {
         let members = (1..=voters).map(|id| {
             let member = Member {
                 host: "127.0.0.1".into(),
@@ -77,6 +83,7 @@ impl Cluster {
             now: 1_000_000_000,
             timeout_ms: 4000,
             ensemble,
+            configure,
             events: VecDeque::new(),
             links: BTreeMap::new(),
             next_link: 0,
@@ -97,6 +104,7 @@ impl Cluster {
         config.min_session_timeout = config.tick * 2;
         config.max_session_timeout = config.tick * 20;
         config.snap_count = 1_000_000;
+        (self.configure)(&mut config);
         config
     }
 

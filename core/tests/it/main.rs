@@ -1,5 +1,6 @@
 //! Tests of whole servers through the boundary, without a simulator's faults.
 
+mod auth;
 mod cluster;
 mod upstream;
 mod watches;

@@ -47,7 +47,8 @@ pub(super) fn response(response: &Response, show: Show) -> anyhow::Result<()> {
         | Response::Multi(_)
         | Response::Ephemerals(_)
         | Response::Count(_)
-        | Response::Identities(_) => {}
+        | Response::Identities(_)
+        | Response::Sasl { .. } => {}
     }
     if let (Some(stat), true) = (stat_of, show.stat) {
         out.write_all(stat_text(stat).as_bytes())?;

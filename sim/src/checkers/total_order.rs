@@ -46,7 +46,9 @@ impl Check for TotalOrder {
         if let Observation::Action { server, action: Action::Reply { message, .. } } = what {
             let shown = match message {
                 ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. } => *zxid,
-                ClientMessage::Connected(_) | ClientMessage::Text(_) => 0,
+                ClientMessage::Connected(_)
+                | ClientMessage::LoginRefused { .. }
+                | ClientMessage::Text(_) => 0,
             };
             let Ok(shown) = u64::try_from(shown) else { return Ok(()) };
             let Some(place) = facts.ledger.resolve(shown) else { return Ok(()) };

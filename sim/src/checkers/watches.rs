@@ -118,7 +118,9 @@ impl Check for Watches {
             ClientMessage::Reply { xid, zxid, result } => {
                 self.on_reply(facts, *client, *xid, *zxid, result)
             }
-            ClientMessage::Connected(_) | ClientMessage::Text(_) => Ok(()),
+            ClientMessage::Connected(_)
+            | ClientMessage::LoginRefused { .. }
+            | ClientMessage::Text(_) => Ok(()),
         }
     }
 }

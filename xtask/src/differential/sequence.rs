@@ -91,7 +91,13 @@ fn action() -> impl Strategy<Value = Action> {
 /// Java may answer auth before what was asked earlier; what stands behind the end of a session may
 /// be read or not; and what stands behind a setACL, see [`super::known`].
 fn takes_its_turn(request: &Request) -> bool {
-    !matches!(request, Request::Auth { .. } | Request::CloseSession | Request::SetAcl { .. })
+    !matches!(
+        request,
+        Request::Auth { .. }
+            | Request::Sasl { .. }
+            | Request::CloseSession
+            | Request::SetAcl { .. }
+    )
 }
 
 /// Java's sync can say a null path again, and ours cannot; and the zxid in setWatches is not the
@@ -129,6 +135,7 @@ fn request() -> impl Strategy<Value = Request> {
         2 => vec(read_part(), 0..4).prop_map(Request::MultiRead),
         1 => Just(Request::WhoAmI),
         3 => auth(),
+        1 => Just(Request::Sasl { token: Default::default() }),
         2 => Just(Request::CloseSession),
     ]
 }
@@ -387,6 +394,7 @@ pub(super) fn placed(request: &Request, place: &dyn Fn(&str) -> String) -> Reque
         }
         Request::Ping
         | Request::Auth { .. }
+        | Request::Sasl { .. }
         | Request::WhoAmI
         | Request::Reconfig(_)
         | Request::CloseSession

@@ -118,6 +118,7 @@ impl Words {
                 };
                 format!("reply {} {}: {said}", xid.0, self.zxid(*zxid))
             }
+            ClientMessage::LoginRefused { xid, code } => format!("login {} refused: {code}", xid.0),
             ClientMessage::Event { zxid, event } => {
                 format!("event {}: {:?} {}", self.zxid(*zxid), event.kind, self.path(&event.path))
             }
@@ -150,6 +151,9 @@ impl Words {
             Response::Ephemerals(paths) => {
                 let paths: Vec<_> = paths.iter().map(|path| self.path(path)).collect();
                 names(&paths)
+            }
+            Response::Sasl { token } => {
+                format!("token of {:?} bytes", token.as_ref().map(|t| t.len()))
             }
             Response::Count(count) => format!("{count}"),
             Response::Identities(ids) => {

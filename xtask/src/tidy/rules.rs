@@ -31,7 +31,12 @@ const CORE_MAY_USE: &[&str] = &[
     "crypto-common",
     "digest",
     "hybrid-array",
+    "keccak",
+    "md-5",
     "sha1",
+    "sha2",
+    "sha3",
+    "sponge-cursor",
     "typenum",
     // Snapshots that upstream compressed.
     "adler2",

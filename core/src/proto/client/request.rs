@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{
-    AddWatchMode, CreateRequest, CreateTtlRequest, OpCode, ReconfigRequest, Request, SetWatches,
-    WatcherType, create_flags,
+    AddWatchMode, CreateRequest, CreateTtlRequest, Credentials, OpCode, ReconfigRequest, Request,
+    SetWatches, WatcherType, create_flags,
 };
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Reader, Write};
@@ -52,6 +52,7 @@ impl Request {
             Self::SetWatches(_) => OpCode::SetWatches2,
             Self::AddWatch { .. } => OpCode::AddWatch,
             Self::Auth { .. } => OpCode::Auth,
+            Self::Sasl { .. } => OpCode::Sasl,
             Self::CloseSession => OpCode::CloseSession,
             Self::CreateSession { .. } => OpCode::CreateSession,
             Self::Malformed(opcode) => *opcode,
@@ -109,8 +110,9 @@ impl Request {
             Self::Auth { scheme, auth } => {
                 out.put_i32(0);
                 out.put_string(scheme);
-                out.put_buffer(Some(auth));
+                out.put_buffer(auth.0.as_deref());
             }
+            Self::Sasl { token } => out.put_buffer(Some(token)),
             Self::CreateSession { timeout_ms } => out.put_i32(*timeout_ms),
             Self::Ping
             | Self::CloseSession
@@ -171,15 +173,16 @@ fn decode_body(opcode: OpCode, from: &mut Reader) -> Result<Request, DecodeError
             from.i32()?;
             Request::Auth {
                 scheme: from.string()?.unwrap_or_default(),
-                auth: from.buffer()?.unwrap_or_default(),
+                auth: Credentials(from.buffer()?),
             }
         }
         OpCode::CloseSession => Request::CloseSession,
         OpCode::CreateSession => Request::CreateSession { timeout_ms: from.i32()? },
         // Departs: upstream carries it out for anybody, without asking a list.
         OpCode::DeleteContainer => Request::Unknown(opcode.number()),
-        // TODO: becomes a request of its own once there is a login to carry it out.
-        OpCode::Sasl => Request::Unknown(opcode.number()),
+        OpCode::Sasl => {
+            Request::Sasl { token: from.buffer()?.ok_or(DecodeError::Null { what: "token" })? }
+        }
     })
 }
 
@@ -195,14 +198,15 @@ impl CreateRequest {
         out.put_i32(self.flags);
     }
     fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(Self {
-            path: path(from)?,
-            data: from.buffer()?,
-            acl: Acl::decode_list(from)?,
-            flags: from.i32()?,
-        })
+        Self::decode_with(from, Acl::decode_list)
+    }
+    fn decode_with(from: &mut Reader, list: AclList) -> Result<Self, DecodeError> {
+        Ok(Self { path: path(from)?, data: from.buffer()?, acl: list(from)?, flags: from.i32()? })
     }
 }
+
+/// What becomes of a list that is null.
+type AclList = fn(&mut Reader) -> Result<Vec<Acl>, DecodeError>;
 
 impl ReconfigRequest {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -330,22 +334,22 @@ fn decode_multi(
 }
 
 fn decode_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError> {
-    match OpCode::from_number(kind) {
-        Some(
-            opcode @ (OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::SetData
-            | OpCode::Check),
-        ) => {
-            let part = decode_body(opcode, from)?;
-            check_flags(&part)?;
-            Ok(part)
+    // ZK: CreateOptions.newBuilder (3.9): a create without time to live must have a list.
+    let create: fn(CreateRequest) -> Request = match OpCode::from_number(kind) {
+        Some(OpCode::Create) => Request::Create,
+        Some(OpCode::Create2) => Request::Create2,
+        Some(OpCode::CreateContainer) => Request::CreateContainer,
+        Some(opcode @ (OpCode::CreateTtl | OpCode::Delete | OpCode::SetData | OpCode::Check)) => {
+            return decode_body(opcode, from);
         }
-        _ => Err(DecodeError::Undefined { what: "operation of a multi", value: kind.into() }),
-    }
+        _ => {
+            let value = kind.into();
+            return Err(DecodeError::Undefined { what: "operation of a multi", value });
+        }
+    };
+    let request = CreateRequest::decode_with(from, Acl::decode_list_not_null)?;
+    check_flags(request.flags)?;
+    Ok(create(request))
 }
 
 /// The flag of a watch is read, and forgotten.
@@ -367,13 +371,7 @@ fn decode_read_part(kind: i32, from: &mut Reader) -> Result<Request, DecodeError
 /// Flags that do not fit make the whole multi unreadable, where a create alone is told BADARGUMENTS.
 /// Those of a TTL node do not fit where no time to live stands behind them.
 // ZK: CreateOptions.build (3.9)
-fn check_flags(part: &Request) -> Result<(), DecodeError> {
-    let flags = match part {
-        Request::Create(create) | Request::Create2(create) | Request::CreateContainer(create) => {
-            create.flags
-        }
-        _ => return Ok(()),
-    };
+fn check_flags(flags: i32) -> Result<(), DecodeError> {
     if (create_flags::PERSISTENT..=create_flags::CONTAINER).contains(&flags) {
         return Ok(());
     }

@@ -37,6 +37,7 @@ impl Response {
             Self::Multi(results) => encode_results(results, out),
             Self::Ephemerals(paths) => put_strings(paths, out),
             Self::Count(count) => out.put_i32(*count),
+            Self::Sasl { token } => out.put_buffer(token.as_deref()),
             Self::Identities(ids) => {
                 out.put_count(ids.len());
                 for id in ids {
@@ -72,6 +73,7 @@ impl Response {
                 let count = from.count(Id::BYTES_MIN)?;
                 Self::Identities((0..count).map(|_| Id::decode(from)).collect::<Result<_, _>>()?)
             }
+            OpCode::Sasl => Self::Sasl { token: from.buffer()? },
             OpCode::AddWatch => {
                 from.i32()?;
                 Self::WatchAdded
@@ -86,7 +88,6 @@ impl Response {
             | OpCode::DeleteContainer
             | OpCode::Auth
             | OpCode::SetWatches
-            | OpCode::Sasl
             | OpCode::SetWatches2 => Self::Empty,
         })
     }

@@ -227,7 +227,9 @@ impl Facts {
                 }
                 self.news.answered = Some(answered);
             }
-            ClientMessage::Event { .. } | ClientMessage::Text(_) => {}
+            ClientMessage::Event { .. }
+            | ClientMessage::LoginRefused { .. }
+            | ClientMessage::Text(_) => {}
         }
     }
 

@@ -345,7 +345,9 @@ impl Facts {
         }
         let shown = match message {
             ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. } => *zxid,
-            ClientMessage::Connected(_) | ClientMessage::Text(_) => 0,
+            ClientMessage::Connected(_)
+            | ClientMessage::LoginRefused { .. }
+            | ClientMessage::Text(_) => 0,
         };
         if shown > 0 && counter(shown as u64) > 0 {
             self.commit_by(server, shown as u64)?;
