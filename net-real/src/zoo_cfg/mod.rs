@@ -5,6 +5,8 @@
 //! are stands in [`keys`]; what they mean to the service stands in [`zebu_core::config`]. Nothing
 //! here opens a socket or resolves a name.
 
+mod auth;
+mod jaas;
 mod jvm_flags;
 mod keys;
 mod member;
@@ -348,6 +350,7 @@ impl Reader {
         self.timing(keys, &mut config);
         self.limits(keys, &mut config);
         self.containers(keys, &mut config);
+        self.auth(keys, &mut config.auth, read);
 
         let mut settings = ServerSettings::new(config);
         settings.client = self.client_address(path, keys, &settings.config, my_id);

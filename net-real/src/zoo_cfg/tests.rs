@@ -1,7 +1,11 @@
 //! Tables of good and bad files.
 
 use super::*;
-use zebu_core::config::Containers;
+use zebu_core::auth::digest::Algorithm;
+use zebu_core::auth::sasl::UserKey;
+use zebu_core::config::{
+    AuthConfig, Containers, DigestConfig, EnsembleNameConfig, SaslConfig, Secret, X509Config,
+};
 
 const PATH: &str = "/etc/zoo.cfg";
 
@@ -249,4 +253,210 @@ fn all_errors_are_told_at_once() {
     let errors = parse("dataDir=/d\ntickTme=1\nclientPort=x\nnonsense\n", &[]).unwrap_err();
     let lines: Vec<usize> = errors.0.iter().map(|remark| remark.line).collect();
     assert_eq!(lines, [2, 3, 4]);
+}
+
+// ---- authentication ----
+
+const JAAS: &str = "\
+Server {
+    org.apache.zookeeper.server.auth.DigestLoginModule required
+    user_super=\"adminsecret\"
+    user_bob=\"bobsecret\";
+};
+Kerberos { com.sun.security.auth.module.Krb5LoginModule required; };
+Strange { com.example.Module required; };
+Nobody { org.apache.zookeeper.server.auth.DigestLoginModule required; };
+";
+const FILES: &[(&str, &str)] = &[("/etc/jaas.conf", JAAS), ("/etc/bad.conf", "Server {\n oops }")];
+
+fn with(lines: &str) -> String {
+    format!("dataDir=/d\nclientPort=2181\n{lines}")
+}
+
+#[test]
+fn nothing_said_about_authentication_is_upstreams_default() {
+    let cfg = good(&with(""), &[]);
+    assert_eq!(cfg.settings.config.auth, AuthConfig::new());
+}
+
+#[test]
+fn users_come_from_the_servers_section() {
+    let text = with(
+        "java.security.auth.login.config=/etc/jaas.conf
+authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider
+superUser=root
+superUser.2=admin
+allowSaslFailedClients=true
+letAnySaslUserDoX=anybody
+sessionRequireClientSASLAuth=true
+",
+    );
+    let cfg = good(&text, FILES);
+    assert_eq!(cfg.warnings, []);
+    let auth = &cfg.settings.config.auth;
+    let users = [("super", "adminsecret"), ("bob", "bobsecret")]
+        .map(|(u, p)| (u.into(), UserKey::new(u, p)));
+    let expected = SaslConfig {
+        provider: true,
+        users: Some(users.into()),
+        allow_failed: true,
+        super_users: ["root".into(), "admin".into()].into(),
+        everybody: Some("anybody".into()),
+    };
+    assert_eq!(auth.sasl, expected);
+    assert!(auth.requires_sasl());
+    let shown = format!("{:?}", cfg.settings);
+    assert!(shown.contains("bob") && !shown.contains("bobsecret"), "{shown}");
+}
+
+#[test]
+fn users_of_our_own_keys_need_no_class_of_javas() {
+    let text = with(
+        "sasl.users.bob=x y\nsasl.users.super=s\nSASLAuthenticationProvider.superPassword=t\n",
+    );
+    let sasl = good(&text, &[]).settings.config.auth.sasl;
+    let users = [("bob", "x y"), ("super", "t")].map(|(u, p)| (u.into(), UserKey::new(u, p)));
+    assert_eq!((sasl.provider, sasl.users), (true, Some(users.into())));
+    // They are added to those of a JAAS file; there must be a super for its password to be of use.
+    let text = with(
+        "java.security.auth.login.config=file:/etc/jaas.conf\nsasl.users.bob=mine\nsasl.users.eve=e\n",
+    );
+    let cfg = good(&text, FILES);
+    let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "/etc/zoo.cfg:3: java.security.auth.login.config: clients can log in, but without authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider no list can name them",
+            "/etc/zoo.cfg:4: sasl.users.bob replaces this user of the JAAS file",
+        ]
+    );
+    let users = cfg.settings.config.auth.sasl.users.unwrap();
+    assert_eq!(users.keys().collect::<Vec<_>>(), ["bob", "eve", "super"]);
+    assert_eq!(users["bob"], UserKey::new("bob", "mine"));
+    let alone = good(&with("SASLAuthenticationProvider.superPassword=t\n"), &[]);
+    assert_eq!(alone.settings.config.auth.sasl.users, None);
+}
+
+#[test]
+fn every_key_of_authentication_lands_where_it_belongs() {
+    let text = with(
+        "skipACL=yes
+DigestAuthenticationProvider.enabled=false
+DigestAuthenticationProvider.digestAlg=SHA-256
+DigestAuthenticationProvider.superDigest=super:wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig=
+X509AuthenticationProvider.superUser=CN=root,O=x
+authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider
+authProvider.e=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider
+authProvider.ip=org.apache.zookeeper.server.auth.IPAuthenticationProvider
+ensembleAuthName=one, two,
+enforce.auth.enabled=true
+enforce.auth.schemes=ip , x509
+",
+    );
+    let cfg = good(&text, &[]);
+    assert_eq!(cfg.warnings, []);
+    let super_id = "super:wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig=";
+    let expected = AuthConfig {
+        skip_acl: true,
+        digest: DigestConfig {
+            enabled: false,
+            algorithm: Algorithm::Sha256,
+            super_id: Some(Secret::new(super_id)),
+        },
+        x509: X509Config { provider: true, super_user: Some("CN=root,O=x".into()) },
+        ensemble: EnsembleNameConfig { provider: true, names: ["one".into(), "two".into()].into() },
+        required_schemes: ["ip".into(), "x509".into()].into(),
+        ..AuthConfig::new()
+    };
+    assert_eq!(cfg.settings.config.auth, expected);
+    // Naming the class of digests brings them back, as upstream's registry does.
+    let text = with(
+        "DigestAuthenticationProvider.enabled=false\nauthProvider.d=org.apache.zookeeper.server.auth.DigestAuthenticationProvider\n",
+    );
+    assert!(good(&text, &[]).settings.config.auth.digest.enabled);
+}
+
+#[test]
+fn authentication_that_cannot_work_is_an_error() {
+    for (lines, expected) in [
+        ("skipACL=true", "/etc/zoo.cfg:3: skipACL: expected yes or no, found \"true\""),
+        (
+            "authProvider.1=com.example.Mine",
+            "/etc/zoo.cfg:3: authProvider.1: Zebu cannot load Java's classes",
+        ),
+        (
+            "authProvider.1=org.apache.zookeeper.server.auth.KeyAuthenticationProvider",
+            "found \"org.apache.zookeeper.server.auth.KeyAuthenticationProvider\"",
+        ),
+        (
+            "DigestAuthenticationProvider.digestAlg=MD2",
+            "digestAlg: expected one of MD5, SHA1, SHA-224",
+        ),
+        (
+            "enforce.auth.enabled=true",
+            "/etc/zoo.cfg:3: enforce.auth.enabled: enforce.auth.schemes is missing",
+        ),
+        (
+            "enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl",
+            "/etc/zoo.cfg:4: authentication by scheme \"sasl\" is demanded, but no authProvider",
+        ),
+        (
+            "sessionRequireClientSASLAuth=true",
+            "/etc/zoo.cfg:3: authentication by scheme \"sasl\" is demanded",
+        ),
+        (
+            "java.security.auth.login.config=/no",
+            "/etc/zoo.cfg:3: java.security.auth.login.config: /no cannot be read",
+        ),
+        (
+            "java.security.auth.login.config=/etc/bad.conf",
+            "/etc/bad.conf:2: expected one of required",
+        ),
+        (
+            "sasl.serverconfig=X",
+            "/etc/zoo.cfg:3: sasl.serverconfig: java.security.auth.login.config, its file, is missing",
+        ),
+        (
+            "java.security.auth.login.config=/etc/jaas.conf\nsasl.serverconfig=X",
+            "/etc/jaas.conf: has no section X",
+        ),
+        (
+            "java.security.auth.login.config=/etc/jaas.conf\nsasl.serverconfig=Kerberos",
+            "/etc/jaas.conf:6: Kerberos (GSSAPI) is not carried out by Zebu",
+        ),
+        (
+            "java.security.auth.login.config=/etc/jaas.conf\nsasl.serverconfig=Strange",
+            "/etc/jaas.conf:7: expected org.apache.zookeeper.server.auth.DigestLoginModule, found com.example.Module",
+        ),
+    ] {
+        let errors = match parse(&with(lines), FILES) {
+            Ok(_) => panic!("expected {expected:?} for {lines}"),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(errors.contains(expected), "{lines}: {errors}");
+    }
+}
+
+#[test]
+fn authentication_that_admits_nobody_is_warned_about() {
+    for (lines, expected) in [
+        (
+            "DigestAuthenticationProvider.superDigest=super:secret",
+            "/etc/zoo.cfg:3: DigestAuthenticationProvider.superDigest: expected user:hash",
+        ),
+        (
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider
+java.security.auth.login.config=/etc/jaas.conf\nsasl.serverconfig=Nobody",
+            "/etc/jaas.conf:8: section Nobody has no user_NAME",
+        ),
+        (
+            "java.security.auth.login.config=/etc/other.conf",
+            "/etc/other.conf: has no section Server",
+        ),
+    ] {
+        let cfg = good(&with(lines), &[FILES[0], ("/etc/other.conf", "")]);
+        let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
+        let [warning] = &warnings[..] else { panic!("{lines}: {warnings:?}") };
+        assert!(warning.contains(expected) && !warning.contains("secret"), "{warning}");
+    }
 }
