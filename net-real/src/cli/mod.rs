@@ -13,6 +13,8 @@ use anyhow::{Context, bail};
 use clap::Parser;
 use tokio::sync::mpsc;
 
+use zebu_core::proto::{Request, Response};
+
 use crate::settings::Address;
 use command::{Command, Line};
 use session::{Happened, Session};
@@ -25,6 +27,9 @@ pub struct Arguments {
     /// Milliseconds until the session expires without this client; also how long to wait for a server
     #[arg(short, long, default_value_t = 10_000)]
     timeout: u32,
+    /// Who to be: scheme:credentials, as in digest:user:password; may be given several times
+    #[arg(long, value_name = "SCHEME:CREDENTIALS", value_parser = parse_auth)]
+    auth: Vec<Request>,
     /// Without a command, a prompt; from a pipe, a command for each line
     #[command(subcommand)]
     command: Option<Command>,
@@ -50,14 +55,32 @@ fn parse_servers(text: &str) -> Result<Servers, String> {
     text.split(',').map(one).collect()
 }
 
+/// `scheme:credentials`, where credentials may have colons of their own.
+fn parse_auth(text: &str) -> Result<Request, String> {
+    match text.split_once(':') {
+        Some((scheme, credentials)) if !scheme.is_empty() => {
+            Ok(Request::Auth { scheme: scheme.into(), auth: credentials.to_owned().into() })
+        }
+        // What it is instead may be a password.
+        _ => Err("expected scheme:credentials, as in digest:user:password".into()),
+    }
+}
+
 /// Carries out the command, or what is typed.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { server, timeout, command } = arguments;
+    let Arguments { server, timeout, auth, command } = arguments;
     let patience = Duration::from_millis(timeout.into());
     let mut session = Session::start(server, patience)?;
+    session.opened(patience).await?;
+    for auth in auth {
+        let response = session.answered(auth).await.context("authentication");
+        if response.is_err() {
+            session.close().await;
+        }
+        response?;
+    }
     let code = match command {
         Some(command) => {
-            session.opened(patience).await?;
             match carry_out(&mut session, command).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
@@ -66,7 +89,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 }
             }
         }
-        None => prompt(&mut session, patience).await?,
+        None => prompt(&mut session).await?,
     };
     session.close().await;
     Ok(code)
@@ -75,21 +98,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn carry_out(session: &mut Session, command: Command) -> anyhow::Result<()> {
     let what = command.to_string();
     let (request, show) = command.request();
-    let call = session.submit(request);
-    let response = loop {
-        match session.next().await {
-            Happened::Answered(answered, response) if answered == call => {
-                break response.with_context(|| what.clone())?;
-            }
-            other => show::happened(&other),
-        }
-    };
+    let response = session.answered(request).await.with_context(|| what)?;
     show::response(&response, show)
 }
 
-async fn prompt(session: &mut Session, patience: Duration) -> anyhow::Result<ExitCode> {
+async fn prompt(session: &mut Session) -> anyhow::Result<ExitCode> {
     let interactive = std::io::stdin().is_terminal();
-    session.opened(patience).await?;
     let mut lines = read_lines(interactive);
     let mut code = ExitCode::SUCCESS;
     loop {
@@ -157,6 +171,17 @@ fn read_lines(interactive: bool) -> mpsc::Receiver<Typed> {
 }
 
 impl Session {
+    /// The answer to `request`; what happens meanwhile is shown.
+    async fn answered(&mut self, request: Request) -> anyhow::Result<Response> {
+        let call = self.submit(request);
+        loop {
+            match self.next().await {
+                Happened::Answered(answered, response) if answered == call => return response,
+                other => show::happened(&other),
+            }
+        }
+    }
+
     /// Waits until a server has taken us in.
     async fn opened(&mut self, patience: Duration) -> anyhow::Result<()> {
         let opened = async {
@@ -177,6 +202,18 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_what_stands_behind_the_scheme() {
+        let auth = |scheme: &str, auth: &'static str| {
+            Ok(Request::Auth { scheme: scheme.into(), auth: auth.into() })
+        };
+        assert_eq!(parse_auth("digest:ann:s:x"), auth("digest", "ann:s:x"));
+        assert_eq!(parse_auth("ip:"), auth("ip", ""));
+        for bad in ["digest", ":ann", ""] {
+            assert!(parse_auth(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn server_lists() {
