@@ -48,15 +48,21 @@ class Programs:
         self.classpath = f"{logging}:{jars}/*"
         self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
 
-    def server(self, kind: str, cfg: Path) -> list[str]:
+    def server(self, kind: str, cfg: Path, properties: dict[str, str]) -> list[str]:
+        """`properties` are those that Java takes on the command line only."""
         if kind == "zebu":
             return [str(self.zebu), "server", str(cfg)]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [*self.java, self.classpath, main, str(cfg)]
+        return [*self.java, self.classpath, *self.defined(properties), main, str(cfg)]
 
-    def java_client(self, main: str, *args: str, classes: Path | None = None) -> list[str]:
+    def java_client(self, main: str, *args: str, classes: Path | None = None,
+                    properties: dict[str, str] = {}) -> list[str]:
         path = f"{classes}:{self.classpath}" if classes else self.classpath
-        return [*self.java, path, main, *args]
+        return [*self.java, path, *self.defined(properties), main, *args]
+
+    @staticmethod
+    def defined(properties: dict[str, str]) -> list[str]:
+        return [f"-D{name}={value}" for name, value in properties.items()]
 
 
 LOGGING = """\
@@ -84,6 +90,8 @@ class Server:
         self.data = data or home / "data"
         self.log = home / "log"
         self.process: subprocess.Popen | None = None
+        # The names of Java itself, not of ZooKeeper's.
+        self.properties = {k: v for k, v in settings.items() if k.startswith("java.")}
         self.data.mkdir(parents=True, exist_ok=True)
         keys = {
             "tickTime": TICK_MS, "initLimit": 20, "syncLimit": 10, "dataDir": self.data,
@@ -102,7 +110,7 @@ class Server:
         assert not self.running(), f"{self} runs already"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.programs.server(self.kind, self.cfg), cwd=self.home, stdin=subprocess.DEVNULL,
+                self.programs.server(self.kind, self.cfg, self.properties), cwd=self.home, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=subprocess.STDOUT)
         return self
 

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::shell;
 
-/// The client that the tests are written with.
-const KAZOO: &str = "kazoo==2.11.0";
+/// The client that the tests are written with, and what it logs in with.
+const KAZOO: [&str; 2] = ["kazoo==2.11.0", "pure-sasl==0.6.2"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,7 +69,7 @@ fn built_server() -> PathBuf {
 fn bring_python(cache: &Path) -> Result<PathBuf> {
     let venv = cache.join("venv");
     let python = venv.join("bin/python");
-    let imports = Command::new(&python).args(["-c", "import kazoo"]).output();
+    let imports = Command::new(&python).args(["-c", "import kazoo, puresasl"]).output();
     if imports.is_ok_and(|output| output.status.success()) {
         return Ok(python);
     }
@@ -78,7 +78,7 @@ fn bring_python(cache: &Path) -> Result<PathBuf> {
         apt_get("python3-venv").context("python3 with venv is needed")?;
         made()?;
     }
-    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", KAZOO]))?;
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(KAZOO))?;
     Ok(python)
 }
 
