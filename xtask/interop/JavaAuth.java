@@ -1,3 +1,4 @@
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -9,6 +10,7 @@ import org.apache.zookeeper.Watcher.Event.KeeperState;
 import org.apache.zookeeper.ZooDefs.Ids;
 import org.apache.zookeeper.ZooKeeper;
 import org.apache.zookeeper.data.ACL;
+import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
 
 /** Java's client with a JAAS file: logs in, or is told that it cannot. */
@@ -43,7 +45,7 @@ public final class JavaAuth {
         System.out.println("acl " + acl.get(0).getId().getScheme() + ":" + acl.get(0).getId().getId());
         zk.setACL(path, Ids.OPEN_ACL_UNSAFE, -1);
         try {
-            zk.setACL(path, List.of(new ACL(31, new org.apache.zookeeper.data.Id("sasl", "a@b@c"))), -1);
+            zk.setACL(path, Arrays.asList(new ACL(31, new Id("sasl", "a@b@c"))), -1);
             System.out.println("no InvalidACL");
         } catch (KeeperException.InvalidACLException expected) {
             System.out.println("invalid a@b@c");

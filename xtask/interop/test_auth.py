@@ -295,3 +295,40 @@ def the_shell_says_who_it_is(context):
         refused = cli(server, "--auth", "nobody:secret", "get", "/own")
         check("a scheme that the server has not", "AUTH_FAILED" in refused.stderr, refused.stderr)
         check("its credentials are not repeated", "secret" not in refused.stderr)
+
+
+# ---- lists ----
+
+@alone
+def ids_that_lists_take(context):
+    """Which ids may stand in a list is for each scheme to say."""
+    # Not the empty one, which kazoo writes as null.
+    names = ["CN=ann", "cn=ann,OU=x+O=y; C=de", 'CN = Ann Example , O="Big, Inc." ,C=US', "CN=",
+             "2.5.4.3=ann", "OID.2.5.4.3=ann", "CN=a\\,b\\2C\\c3\\bc=", "CN=a=b", "EMAILADDRESS=a@b.c"]
+    no_names = ["ann", "CN=ann,", ",CN=ann", "CN=ann,,C=de", "XY=ann", "=ann", "1.40=ann", "3.1=ann",
+                "2=ann", "2.5.=ann", "CN=#", "CN=#0", "CN=#0g", "CN=a<b", 'CN=a"b"', 'CN="a"b', 'CN="a',
+                "CN=a\\", "CN=a\\z", "CN=a\\0"]
+    table = {
+        "world": (["anyone"], ["other"]),
+        "digest": (["u:h", ":h", "a:b:"], ["u:", "u", ":", "a:b:c"]),
+        "ip": (["1.2.3.4", "1.2.3.4/0", "1.2.3.4/32", "+1.02.003.4"],
+               ["1.2.3.4/33", "1.2.3.4/-1", "1.2.3.4/", "1.2.3.4/8/8", "1.2.3", "1.2.3.4.5", "1.2.3.256",
+                "1.2.3.-1", "1.2.3.", "localhost", "12345::"]),
+        "sasl": (["bob", "a/b/c", "zookeeper/host@REALM", "bob@"],
+                 ["a/b/c@REALM", "a@b@c", "a@b/c"]),
+        "x509": (names, no_names),
+        "super": ([], ["x"]),
+        "nonsense": ([], ["x"]),
+    }
+    x509 = {"authProvider.x509": "org.apache.zookeeper.server.auth.X509AuthenticationProvider"}
+    with with_users(context, 1, **x509) as ensemble:
+        with client(ensemble.hosts) as zk:
+            zk.create("/ids")
+            for scheme, (valid, invalid) in table.items():
+                for name in valid:
+                    entry = make_acl(scheme, name, read=True)
+                    path = zk.create("/ids/n-", sequence=True, acl=[entry, *OPEN_ACL_UNSAFE])
+                    equal(f"{scheme}:{name}", zk.get_acls(path)[0][0], entry)
+                for name in invalid:
+                    raises(f"not {scheme}:{name}", InvalidACLError, zk.create, "/ids/x",
+                           acl=[make_acl(scheme, name, read=True), *OPEN_ACL_UNSAFE])
