@@ -250,9 +250,9 @@ mod tests {
         without.digest.enabled = false;
         for (scheme, text) in [("digest", "u:h"), ("sasl", "u"), ("x509", "CN=u")] {
             let id = id(scheme, text);
-            let with = Access { ids: &[id.clone()], rules: &rules() };
+            let with = Access { ids: core::slice::from_ref(&id), rules: &rules() };
             assert!(is_valid(&id, with.rules) && with.is_meant_by(&id), "{id:?}");
-            assert!(is_authenticated(&id, with.rules) && user_name(&id, with.rules) != "");
+            assert!(is_authenticated(&id, with.rules) && !user_name(&id, with.rules).is_empty());
             let without = Access { rules: &without, ..with };
             assert!(!is_valid(&id, without.rules) && !without.is_meant_by(&id), "{id:?}");
             assert!(!is_authenticated(&id, without.rules));

@@ -157,7 +157,7 @@ mod tests {
     fn one_bad_entry_spoils_a_list() {
         let good = acl(1, "digest=u:h");
         let fixed = |list: &[Acl]| fix_up(list, Access::NOBODY, 1000);
-        assert_eq!(fixed(&[good.clone()]), Ok([good.clone()].into()));
+        assert_eq!(fixed(core::slice::from_ref(&good)), Ok([good.clone()].into()));
         for bad in
             ["world=", "digest=u", "ip=1.2.3.4/33", "sasl=u", "x509=CN=u", "super=", "=", "auth="]
         {

@@ -80,15 +80,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         response?;
     }
     let code = match command {
-        Some(command) => {
-            match carry_out(&mut session, command).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    session.close().await;
-                    return Err(error);
-                }
+        Some(command) => match carry_out(&mut session, command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                session.close().await;
+                return Err(error);
             }
-        }
+        },
         None => prompt(&mut session).await?,
     };
     session.close().await;

@@ -28,7 +28,7 @@ impl Reader {
                 "yes" => auth.skip_acl = true,
                 "no" | "false" => {}
                 other => {
-                    self.fault(property, format!("skipACL: expected yes or no, found {other:?}"))
+                    self.fault(property, format!("skipACL: expected yes or no, found {other:?}"));
                 }
             }
         }
