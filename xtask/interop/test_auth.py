@@ -332,3 +332,32 @@ def ids_that_lists_take(context):
                 for name in invalid:
                     raises(f"not {scheme}:{name}", InvalidACLError, zk.create, "/ids/x",
                            acl=[make_acl(scheme, name, read=True), *OPEN_ACL_UNSAFE])
+
+
+@alone
+def a_list_that_is_null(context):
+    """Alone it is an empty one; a multi is unreadable with it and uses no zxid."""
+    multi, invalid_acl, marshalling = 14, -114, -5
+
+    def create(name: str, acl: bytes) -> bytes:
+        return string(f"/{name}") + NULL + acl + struct.pack(">i", 0)
+
+    def part(kind: int, body: bytes) -> bytes:
+        return struct.pack(">i?i", kind, False, -1) + body + struct.pack(">i?i", -1, True, -1)
+
+    empty, open_acl = bytes(4), struct.pack(">ii", 1, 31) + string("world") + string("anyone")
+    with context.ensemble(1) as ensemble:
+        with opened(ensemble.number(1)) as raw:
+            before = raw.request(1, CREATE, create("a", open_acl))[1]
+            for what, acl in (("null", NULL), ("empty", empty), ("of negative length", b"\xff\xff\xff\xfe")):
+                xid, zxid, error, _ = raw.request(2, CREATE, create("b", acl))
+                equal(f"a list that is {what}", (error, zxid - before), (invalid_acl, 1))
+                before = zxid
+            for kind in (1, 15, 19):
+                error = raw.request(3, multi, part(kind, create("b", NULL)))[2]
+                equal(f"null in a multi, create {kind}", error, marshalling)
+                body = raw.request(4, multi, part(kind, create("b", empty)))[3]
+                equal(f"empty in a multi, create {kind}", struct.unpack_from(">i?ii", body)[3], invalid_acl)
+                zxid = raw.request(5, CREATE, create(f"c{kind}", open_acl))[1]
+                equal("two zxids were used", zxid - before, 2)
+                before = zxid
