@@ -42,7 +42,10 @@ pub struct Config {
     /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
     pub extended_types: bool,
     pub auth: AuthConfig,
-    /// Keys hash tables and nonces, and spreads snapshot points: random in production, the seed in a simulation.
+    /// `zookeeper.enforceQuota`: writes that would exceed a hard limit are refused; default no.
+    pub enforce_quota: bool,
+    /// Keys hash tables and nonces, and spreads snapshot points: random in production, the seed in a
+    /// simulation.
     pub seed: u64,
     /// Shown by `srvr` and others.
     pub version: String,
@@ -200,6 +203,7 @@ impl Config {
             containers: Containers::default(),
             extended_types: false,
             auth: AuthConfig::new(),
+            enforce_quota: false,
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,

@@ -86,6 +86,12 @@ mutants! {
     ReconnectGetsNewSession = "reconnect_gets_new_session" => "C-SESS";
     /// exists watches are re-armed as data watches.
     ExistsWatchAsData = "exists_watch_as_data" => "C-WSET";
+    /// Recursive watches hear of children as persistent ones do.
+    RecursiveGetsChildrenEvent = "recursive_gets_children_event" => "C-WSET";
+    /// addWatch in one mode takes the other one's place.
+    ModeOverwrites = "mode_overwrites" => "C-WSET C-WORD";
+    /// Events are sent to those who may not read the node.
+    WatchEventNoAcl = "watch_event_no_acl" => "C-ACL";
     /// Events are sent after the replies of the same batch.
     EventAfterReplies = "event_after_replies" => "C-WORD";
     /// Aborting a multi loses earlier pending changes of the same paths.
@@ -95,6 +101,10 @@ mutants! {
     /// Replicas recompute the parent's cversion, from the children it has, instead of taking it from
     /// the transaction. (To add one to their own would be the same here: snapshots are exact.)
     CversionNotInTxn = "cversion_not_in_txn" => "T-EQ C-STAT C-SEQ";
+    /// What a multi does is not counted for quotas.
+    QuotaStatsSkipMulti = "quota_stats_skip_multi" => "C-QUOTA";
+    /// Limits are compared with what is applied, whatever is in flight (upstream's rule).
+    QuotaOfAppliedOnly = "quota_of_applied_only" => "C-QUOTA";
     /// A container or TTL node is removed as the leader saw it, whatever is in flight by then.
     ReaperNoRecheck = "reaper_no_recheck" => "C-LINW T-EQ C-STAT";
     /// The commit finishes the session's first pending request, whatever its xid.

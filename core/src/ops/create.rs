@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::draft::Draft;
-use super::{acl, session};
+use super::{acl, quota, session};
 use crate::proto::{Acl, CreateRequest, ErrorCode, Stat, create_flags, perms};
 use crate::tree::{Owner, path};
 use crate::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, TxnBody, TxnHeader};
@@ -46,6 +46,7 @@ pub(super) fn prepare(
         return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
     }
     let parent_cversion = parent.stat.cversion.wrapping_add(1);
+    quota::admit_node(draft, &path, request.data.as_ref())?;
     let owner = match opcode {
         Opcode::Create | Opcode::Create2 if mode.ephemeral => Owner::Session(draft.caller.session),
         Opcode::Create | Opcode::Create2 => Owner::Nobody,

@@ -9,17 +9,20 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound::{Included, Unbounded};
 
 use bytes::Bytes;
 
 use super::Caller;
 use super::create::parent_of;
 use super::pending::Pending;
+use super::quota;
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::proto::{Acl, ErrorCode, StatPersisted};
 use crate::time::WallTime;
-use crate::tree::{Database, Node, Owner};
+use crate::tree::quota::{QUOTA, limited_by_limits};
+use crate::tree::{Database, Node, Owner, Tree};
 use crate::txn::digest;
 
 /// A znode as it will be behind the changes in flight.
@@ -114,6 +117,24 @@ impl<'a> Draft<'a> {
             num_children: image.num_children,
         })
     }
+    /// The tree, without what is in flight.
+    pub(super) fn applied(&self) -> &Tree {
+        &self.database.tree
+    }
+    /// Paths at `path` and below it that this transaction or one in flight did something to.
+    pub(super) fn drawn_below<'p>(&'p self, path: &'p str) -> BTreeSet<&'p str> {
+        let drawn = self.effect.nodes.range::<str, _>((Included(path), Unbounded));
+        let here = drawn.map(|(drawn, _)| &**drawn).take_while(|drawn| drawn.starts_with(path));
+        let below =
+            |drawn: &&str| drawn[path.len()..].is_empty() || drawn[path.len()..].starts_with('/');
+        here.chain(self.pending.paths_from(path)).filter(below).collect()
+    }
+    /// Does this transaction, or one in flight, make, change or end a quota?
+    pub(super) fn has_drawn_limits(&self) -> bool {
+        let drawn = self.effect.nodes.range::<str, _>((Included(QUOTA), Unbounded));
+        let mut drawn = drawn.map(|(path, _)| &**path).take_while(|path| path.starts_with(QUOTA));
+        self.pending.has_limits() || drawn.any(|path| limited_by_limits(path).is_some())
+    }
     /// What this transaction, or else one in flight, did to `path`.
     fn drawn(&self, path: &str) -> Option<&Option<Image>> {
         self.effect.nodes.get(path).or_else(|| self.pending.image(path))
@@ -142,20 +163,24 @@ impl<'a> Draft<'a> {
         let image =
             Image { data: data.cloned(), acl: Some(acl.into()), stat, num_children: 0, content };
         self.put(path, Some(image));
+        quota::created(self, path, data);
     }
     pub(super) fn delete(&mut self, path: &str) {
         if let Some(Owner::Session(owner)) = self.get(path).map(|node| node.owner()) {
             self.discharge(owner, path);
         }
+        let data = self.get(path).and_then(|node| node.data.cloned());
         let zxid = self.zxid;
         self.edit_parent(path, |parent| {
             parent.num_children = parent.num_children.saturating_sub(1);
             parent.stat.pzxid = parent.stat.pzxid.max(zxid);
         });
         self.put(path, None);
+        quota::deleted(self, path, data.as_ref());
     }
     pub(super) fn set_data(&mut self, path: &str, data: Option<&Bytes>, version: i32) {
         let (zxid, time) = (self.zxid, self.time);
+        let before = self.get(path).and_then(|node| node.data.cloned());
         self.edit(path, |image| {
             image.data = data.cloned();
             image.content = digest::content(path, data.map(|data| &data[..]));
@@ -163,6 +188,11 @@ impl<'a> Draft<'a> {
             image.stat.mzxid = zxid;
             image.stat.mtime = time.0;
         });
+        quota::data_set(self, path, before.as_ref(), data);
+    }
+    /// As servers change the data of a stats node: nothing else shows it.
+    pub(super) fn set_stats(&mut self, path: &str, data: Bytes) {
+        self.edit(path, |image| image.data = Some(data));
     }
     pub(super) fn set_acl(&mut self, path: &str, acl: &[Acl], aversion: i32) {
         self.edit(path, |image| {

@@ -15,6 +15,7 @@ mod draft;
 mod model;
 mod multi;
 mod pending;
+mod quota;
 mod read;
 mod reconfig;
 mod session;
@@ -96,10 +97,9 @@ pub fn is_write(request: &Request) -> bool {
     route(request) == Route::Write
 }
 
-/// Is this one that no client may send? It is told so, at no place in the order.
+/// Is this one that no client may send? It is told so, at no place in the order, and its connection
+/// is closed; the session lives on.
 // ZK: Request.isValid, UnimplementedRequestProcessor (3.9)
-// Departs: upstream closes the connection too; a client that tries what only newer servers know
-// would lose its watches for it.
 pub fn is_unimplemented(request: &Request) -> bool {
     matches!(
         request,

@@ -9,6 +9,7 @@ use alloc::{format, vec};
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::{Caller, Pending, reply};
 use crate::auth::Access;
@@ -20,7 +21,12 @@ use crate::proto::{
 };
 use crate::time::WallTime;
 use crate::tree::Database;
+use crate::tree::quota::{self, StatsTrack, Usage};
 use crate::txn::{Txn, TxnBody, TxnHeader};
+
+fn len(data: Option<&Bytes>) -> i64 {
+    data.map_or(0, Bytes::len) as i64
+}
 
 type Answer = Result<Response, ErrorCode>;
 
@@ -76,6 +82,10 @@ impl Model {
             num_children,
             pzxid: stat.pzxid,
         }
+    }
+    /// Before the server had anything to write into it.
+    fn new_stat(&self, path: &str, request: &CreateRequest) -> Stat {
+        Stat { data_length: len(request.data.as_ref()) as i32, ..self.stat(path) }
     }
     fn allow(&self, path: &str, perm: i32) -> Result<(), ErrorCode> {
         let allowed = self.nodes[path].acl.iter().any(|acl| acl.perms & perm != 0);
@@ -152,19 +162,20 @@ impl Model {
             }
             Request::Create2(c) => {
                 let path = self.create(session, create(c), Some(()))?;
-                Ok(Response::PathStat { stat: self.stat(&path), path })
+                Ok(Response::PathStat { stat: self.new_stat(&path, c), path })
             }
             Request::CreateContainer(c) => {
                 let path = self.create(session, create(c), None)?;
-                Ok(Response::PathStat { stat: self.stat(&path), path })
+                Ok(Response::PathStat { stat: self.new_stat(&path, c), path })
             }
-            Request::CreateTtl(CreateTtlRequest { create, ttl_ms }) => {
-                let path = self.create(session, (create.clone(), *ttl_ms), None)?;
-                Ok(Response::PathStat { stat: self.stat(&path), path })
+            Request::CreateTtl(CreateTtlRequest { create: c, ttl_ms }) => {
+                let path = self.create(session, (c.clone(), *ttl_ms), None)?;
+                Ok(Response::PathStat { stat: self.new_stat(&path, c), path })
             }
             Request::Delete { path, version } => {
                 self.alive(session)?;
-                if path == "/" || path == "/zookeeper" || !path.contains('/') {
+                let special = ["/", "/zookeeper", "/zookeeper/quota"];
+                if special.contains(&path.as_str()) || !path.contains('/') {
                     return Err(ErrorCode::BAD_ARGUMENTS);
                 }
                 let parent = Self::parent(path);
@@ -183,6 +194,8 @@ impl Model {
                 self.valid(path)?;
                 self.present(path)?;
                 self.allow(path, perms::WRITE)?;
+                let grown = len(data.as_ref()) - len(self.nodes[path].data.as_ref());
+                self.admit(path, Usage { count: 0, bytes: grown })?;
                 self.expect(self.nodes[path].stat.version, *version)?;
                 let (zxid, time) = (self.zxid, self.time);
                 let node = self.nodes.get_mut(path).unwrap();
@@ -190,6 +203,7 @@ impl Model {
                 node.stat.version += 1;
                 node.stat.mzxid = zxid;
                 node.stat.mtime = time;
+                self.used(path, Usage { count: 0, bytes: grown });
                 Ok(Response::Stat(self.stat(path)))
             }
             Request::SetAcl { path, acl, version } => {
@@ -249,6 +263,8 @@ impl Model {
         if (1..100).contains(&self.nodes[&parent].stat.ephemeral_owner) {
             return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
         }
+        let usage = Usage { count: 1, bytes: len(request.data.as_ref()) };
+        self.admit(&path, usage)?;
         let ephemeral = request.flags == 1 || request.flags == 3;
         let ephemeral_owner = match flagged {
             Some(()) if ephemeral => session.0 as i64,
@@ -270,11 +286,67 @@ impl Model {
         let parent = self.nodes.get_mut(&parent).unwrap();
         parent.stat.cversion += 1;
         parent.stat.pzxid = self.zxid;
+        if let Some(limited) = quota::limited_by_stats(&path) {
+            let text = self.counted(limited).text();
+            self.nodes.get_mut(&path).unwrap().data = Some(text.into());
+        }
+        self.used(&path, usage);
         Ok(path)
     }
     fn remove(&mut self, path: &str) {
-        self.nodes.remove(path);
+        let gone = self.nodes.remove(path).unwrap();
         self.nodes.get_mut(&Self::parent(path)).unwrap().stat.pzxid = self.zxid;
+        self.used(path, Usage { count: -1, bytes: -len(gone.data.as_ref()) });
+    }
+    /// The deepest quota's path.
+    fn limited(&self, path: &str) -> Option<String> {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let above = ends.map(|end| &path[..end]).filter(|above| !above.is_empty());
+        let limited = |above: &&str| self.nodes.contains_key(&quota::limits_path(above));
+        above.rev().find(limited).map(String::from)
+    }
+    fn counted(&self, limited: &str) -> StatsTrack {
+        let mut usage = Usage::default();
+        for (path, node) in &self.nodes {
+            if path == limited || path.starts_with(&format!("{limited}/")) {
+                usage.count += 1;
+                usage.bytes += len(node.data.as_ref());
+            }
+        }
+        StatsTrack::new(usage)
+    }
+    fn usage(&self, limited: &str) -> Option<StatsTrack> {
+        let stats = self.nodes.get(&quota::stats_path(limited))?;
+        StatsTrack::of(stats.data.as_ref()).or_else(|| Some(self.counted(limited)))
+    }
+    fn used(&mut self, path: &str, difference: Usage) {
+        let Some(limited) = self.limited(path) else { return };
+        let stats = quota::stats_path(&limited);
+        let Some(node) = self.nodes.get(&stats) else { return };
+        let track = match StatsTrack::of(node.data.as_ref()) {
+            Some(mut track) => {
+                track.add(difference);
+                track
+            }
+            None => self.counted(&limited),
+        };
+        self.nodes.get_mut(&stats).unwrap().data = Some(track.text().into());
+    }
+    fn admit(&self, path: &str, difference: Usage) -> Result<(), ErrorCode> {
+        let Some(limited) = self.limited(path) else { return Ok(()) };
+        let limits = &self.nodes[&quota::limits_path(&limited)];
+        let (Some(limits), Some(mut then)) =
+            (StatsTrack::of(limits.data.as_ref()), self.usage(&limited))
+        else {
+            return Ok(());
+        };
+        then.add(difference);
+        let too_many = limits.count_hard_limit().is_some_and(|limit| then.count > limit);
+        let too_large = limits.byte_hard_limit().is_some_and(|limit| then.bytes > limit);
+        if difference.count != 0 && too_many || difference.bytes != 0 && too_large {
+            return Err(ErrorCode::QUOTA_EXCEEDED);
+        }
+        Ok(())
     }
     fn alive(&self, session: SessionId) -> Result<(), ErrorCode> {
         if self.sessions.contains(&session) { Ok(()) } else { Err(ErrorCode::SESSION_EXPIRED) }
@@ -303,6 +375,7 @@ impl Ahead {
     fn new() -> Self {
         let mut config = Config::new(ServerId(1), Ensemble::default());
         config.extended_types = true;
+        config.enforce_quota = true;
         let database = Database::new();
         let pending = Pending::new(&database);
         Self { config, database, pending, queue: VecDeque::new(), model: Model::new() }
@@ -358,6 +431,7 @@ fn path() -> impl Strategy<Value = String> {
         1 => Just("/zookeeper".to_string()),
         1 => Just("/zookeeper/q".to_string()),
         1 => Just("a".to_string()),
+        6 => "/zookeeper/quota(/a){0,2}(/zookeeper_(limits|stats)|)",
     ]
 }
 fn acl() -> impl Strategy<Value = Vec<Acl>> {
@@ -368,8 +442,33 @@ fn acl() -> impl Strategy<Value = Vec<Acl>> {
         1 => Just(vec![]),
     ]
 }
-fn data() -> impl Strategy<Value = Option<Bytes>> {
-    proptest::option::of("[xyz]{0,3}".prop_map(Bytes::from))
+/// Boxed: all the strategies in one value are too much for a test's stack.
+fn data() -> BoxedStrategy<Option<Bytes>> {
+    prop_oneof![
+        1 => Just(None),
+        4 => "[xyz]{0,3}".prop_map(|text| Some(Bytes::from(text))),
+        1 => limits().prop_map(|text| Some(Bytes::from(text))),
+    ]
+    .boxed()
+}
+fn limits() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "count=9,bytes=9=;countHardLimit=2",
+        "countHardLimit=3",
+        "byteHardLimit=3",
+        "byteHardLimit=6;countHardLimit=4",
+        "count=1,bytes=2",
+    ])
+}
+/// Paths and data of what it takes.
+fn a_quota(limits: &'static str) -> [(&'static str, Option<Bytes>); 5] {
+    [
+        ("/a", None),
+        ("/a/a", Some("xy".into())),
+        ("/zookeeper/quota/a", None),
+        ("/zookeeper/quota/a/zookeeper_limits", Some(limits.into())),
+        ("/zookeeper/quota/a/zookeeper_stats", None),
+    ]
 }
 fn version() -> impl Strategy<Value = i32> {
     prop_oneof![3 => Just(-1), 4 => 0..3, 1 => Just(-2)]
@@ -420,10 +519,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn preparing_ahead_is_not_visible(steps in proptest::collection::vec(step(), 1..120)) {
+    fn preparing_ahead_is_not_visible(
+        limits in proptest::option::weighted(0.7, limits()),
+        steps in proptest::collection::vec(step(), 1..120),
+    ) {
         let mut ahead = Ahead::new();
         for session in 1..4 {
             ahead.request(SessionId(session), Request::CreateSession { timeout_ms: 4000 });
+        }
+        for (path, data) in limits.into_iter().flat_map(a_quota) {
+            let create = CreateRequest { path: path.into(), data, acl: Acl::open(), flags: 0 };
+            ahead.request(SessionId(1), Request::Create(create));
         }
         for step in steps {
             match step {

@@ -5,6 +5,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound::{Included, Unbounded};
 
 use super::draft::{Draft, Effect, Image};
 use super::{Caller, delete, prepare};
@@ -14,7 +15,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{ErrorCode, Request};
 use crate::time::WallTime;
-use crate::tree::{Database, Owner};
+use crate::tree::{Database, Owner, quota};
 use crate::txn::{TxnBody, TxnDigest, digest};
 
 /// What transactions in flight will have done (upstream: `outstandingChanges`): validation sees the
@@ -29,6 +30,8 @@ pub struct Pending {
     ephemerals: BTreeMap<SessionId, BTreeSet<Arc<str>>>,
     /// See [`Draft::close_size`]. Of sessions that own ephemerals; not only those in flight.
     close_sizes: BTreeMap<SessionId, usize>,
+    /// How many of `nodes` make, change or end a quota.
+    limits: usize,
     /// Which transactions touched what, oldest first, to find what [`Self::applied`] makes stale.
     touched: VecDeque<Touched>,
     /// The tree's digest behind everything in flight.
@@ -126,11 +129,20 @@ impl Pending {
             && self.nodes.is_empty()
             && self.sessions.is_empty()
             && self.ephemerals.is_empty()
+            && self.limits == 0
     }
 
     /// What `path` will hold, `Some(None)` for nothing; `None` if nothing in flight touches it.
     pub(super) fn image(&self, path: &str) -> Option<&Option<Image>> {
         self.nodes.get(path).map(|in_flight| &in_flight.state)
+    }
+    /// Paths in flight that begin with `prefix`.
+    pub(super) fn paths_from<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = self.nodes.range::<str, _>((Included(prefix), Unbounded));
+        from.map(|(path, _)| &**path).take_while(move |path| path.starts_with(prefix))
+    }
+    pub(super) fn has_limits(&self) -> bool {
+        self.limits > 0
     }
     /// Paths in flight that the session will own.
     pub(super) fn ephemerals(&self, session: SessionId) -> impl Iterator<Item = &str> {
@@ -177,6 +189,7 @@ impl Pending {
             if let Some(Owner::Session(owner)) = image.as_ref().map(Image::owner) {
                 self.ephemerals.entry(owner).or_default().insert(path.clone());
             }
+            self.limits += usize::from(quota::limited_by_limits(&path).is_some());
             paths.push(path.clone());
             self.nodes.insert(path, InFlight { since, state: image });
         }
@@ -185,7 +198,8 @@ impl Pending {
         }
     }
     fn forget_node(&mut self, path: &Arc<str>) {
-        let image = self.nodes.remove(path).and_then(|in_flight| in_flight.state);
+        let Some(InFlight { state: image, .. }) = self.nodes.remove(path) else { return };
+        self.limits -= usize::from(quota::limited_by_limits(path).is_some());
         if let Some(Owner::Session(owner)) = image.as_ref().map(Image::owner)
             && let Some(paths) = self.ephemerals.get_mut(&owner)
         {

@@ -4,9 +4,9 @@ use alloc::string::String;
 
 use bytes::Bytes;
 
-use super::acl;
 use super::check::next_version;
 use super::draft::Draft;
+use super::{acl, quota};
 use crate::proto::{ErrorCode, perms};
 use crate::tree::path;
 use crate::txn::TxnBody;
@@ -22,6 +22,7 @@ pub(super) fn prepare(
     path::validate(path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
     let node = draft.get(path).ok_or(ErrorCode::NO_NODE)?;
     acl::check(node.acl, perms::WRITE, draft.caller.auth)?;
+    quota::admit_data(draft, path, node.data, data)?;
     let version = next_version(node.stat.version, version)?;
     draft.set_data(path, data, version);
     Ok(TxnBody::SetData { path: String::from(path), data: data.cloned(), version })

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::quota::Usage;
 use super::{Applied, Change, Database, Owner, Tree, path};
 use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
@@ -36,6 +37,7 @@ impl Database {
             zxid: header.zxid,
             time: header.time,
             mutant,
+            in_multi: matches!(txn.body, TxnBody::Multi(_)),
             changes: Vec::new(),
             stats: Vec::new(),
         };
@@ -58,6 +60,7 @@ struct Step<'a> {
     zxid: Zxid,
     time: WallTime,
     mutant: Option<Mutant>,
+    in_multi: bool,
     changes: Vec<Change>,
     stats: Vec<Option<Stat>>,
 }
@@ -179,7 +182,8 @@ impl Step<'_> {
         }
         let stat = StatPersisted::created(zxid, self.time, ephemeral_owner);
         let node = self.tree.insert(parent, path, data.clone(), acl, stat);
-        self.tree.quota_created(path, data.as_ref().map_or(0, Bytes::len));
+        self.tree.quota_made(path);
+        self.used(path, 1, data.as_ref().map_or(0, Bytes::len) as i64);
         let (acl, parent_acl) = (self.tree.acl(node), self.tree.acl(parent));
         self.changes.push(Change::Created { path: path.into(), acl, parent_acl });
         Ok(())
@@ -210,7 +214,8 @@ impl Step<'_> {
         let Some(parent) = self.tree.find(path::parent(&path)) else { return };
         let (acl, parent_acl) = (self.tree.acl(node), self.tree.acl(parent));
         if let Some(data) = self.tree.remove_leaf(&path) {
-            self.tree.quota_deleted(&path, data.map_or(0, |data| data.len()));
+            self.tree.quota_unmade(&path);
+            self.used(&path, -1, -(data.map_or(0, |data| data.len()) as i64));
             self.changes.push(Change::Deleted { path, acl, parent_acl });
         }
     }
@@ -225,7 +230,7 @@ impl Step<'_> {
             stat.mtime = time.0;
             stat.version = version;
         });
-        self.tree.quota_used(path, 0, grown);
+        self.used(path, 0, grown);
         let acl = self.tree.acl(node);
         self.changes.push(Change::DataChanged { path: path.into(), acl });
         Ok(())
@@ -236,6 +241,13 @@ impl Step<'_> {
         self.tree.set_acl(node, acl);
         self.tree.change_stat(node, |stat| stat.aversion = version);
         Ok(())
+    }
+
+    /// Counts for the quota above `path`.
+    fn used(&mut self, path: &str, count: i64, bytes: i64) {
+        if !(self.in_multi && self.planted(Mutant::QuotaStatsSkipMulti)) {
+            self.tree.quota_used(path, Usage { count, bytes });
+        }
     }
 
     /// The paths that preparation listed, then what else the session has here: old logs have no

@@ -24,8 +24,9 @@ mod load;
 mod names;
 mod node;
 pub mod path;
-mod quota;
+pub(crate) mod quota;
 mod slab;
+mod stats_track;
 mod walk;
 
 pub use load::LoadError;

@@ -1,59 +1,99 @@
 //! How much lies below a path that has a quota. Clients set quotas by creating nodes below
 //! `/zookeeper/quota`; the server keeps the usage in the data of their stats nodes, in place: no
-//! version, no watch, no digest, and each server for itself. Limits are not enforced here; upstream
-//! does so at the leader, and only when told to.
+//! version, no watch, no digest, and each server for itself. What a node uses counts for the deepest
+//! quota above it. Whether a write would use too much is judged at the leader, in
+//! [`crate::ops`].
+//!
+//! As upstream's, usage is counted anew from the znodes when a stats node is created and when a
+//! snapshot was loaded, and that counts what is below a deeper quota too.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use core::fmt::Write;
 
 use bytes::Bytes;
 
+use super::slab::NodeId;
+pub(crate) use super::stats_track::StatsTrack;
 use super::{Tree, Walk, path};
 
-const QUOTA: &str = "/zookeeper/quota";
+pub(crate) const QUOTA: &str = "/zookeeper/quota";
 const LIMITS: &str = "/zookeeper_limits";
 const STATS: &str = "/zookeeper_stats";
 
+/// What lies, or is to lie, below a path that has a quota, or the difference of two of these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Usage {
+    /// Znodes, the one at the path itself among them.
+    pub(crate) count: i64,
+    /// Of their data.
+    pub(crate) bytes: i64,
+}
+
+/// Where the limits of the quota on `limited` stand.
+pub(crate) fn limits_path(limited: &str) -> String {
+    format!("{QUOTA}{limited}{LIMITS}")
+}
+/// Where its usage stands.
+pub(crate) fn stats_path(limited: &str) -> String {
+    format!("{QUOTA}{limited}{STATS}")
+}
+/// The path whose limits stand at `path`, if they do.
+pub(crate) fn limited_by_limits(path: &str) -> Option<&str> {
+    limited_by(path, LIMITS)
+}
+/// The path whose usage stands at `path`, if it does.
+pub(crate) fn limited_by_stats(path: &str) -> Option<&str> {
+    limited_by(path, STATS)
+}
+
 impl Tree {
-    /// A znode with so many bytes of data came to be.
+    /// The deepest path at or above `path` that has a quota. The root has none.
+    // ZK: DataTree.getMaxPrefixWithQuota (3.9)
+    pub fn quota_above<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let mut above = (self.quotas.len() > 0).then_some(path);
+        while let Some(at) = above {
+            if self.quotas.get(at).is_some() {
+                return Some(at);
+            }
+            above = path::split(at).map(|(parent, _)| parent);
+        }
+        None
+    }
+
+    /// A znode came to be. Is it one that a quota is made of?
     // ZK: DataTree.createNode (3.9)
-    pub(super) fn quota_created(&mut self, path: &str, bytes: usize) {
+    pub(super) fn quota_made(&mut self, path: &str) {
         if let Some(limited) = limited_by(path, LIMITS) {
             self.quotas.insert(limited.into(), ());
         }
         if let Some(limited) = limited_by(path, STATS) {
             self.recount(limited);
         }
-        self.quota_used(path, 1, bytes as i64);
     }
 
     // ZK: DataTree.deleteNode (3.9)
-    pub(super) fn quota_deleted(&mut self, path: &str, bytes: usize) {
+    pub(super) fn quota_unmade(&mut self, path: &str) {
         if let Some(limited) = limited_by(path, LIMITS) {
             self.quotas.remove(limited);
         }
-        self.quota_used(path, -1, -(bytes as i64));
     }
 
-    /// Counts for the deepest quota at or above `path`. The root has none.
-    // ZK: DataTree.getMaxPrefixWithQuota, DataTree.updateQuotaStat (3.9)
-    pub(super) fn quota_used(&mut self, path: &str, count: i64, bytes: i64) {
-        if self.quotas.len() == 0 {
-            return;
-        }
-        let mut above = Some(path);
-        while let Some(at) = above {
-            if self.quotas.get(at).is_some() {
-                let mut usage = self.usage(at);
-                usage.add("count", count);
-                usage.add("bytes", bytes);
-                self.set_usage(at, &usage);
-                return;
+    /// Something at `path` changed by so much.
+    // ZK: DataTree.updateQuotaStat (3.9)
+    pub(super) fn quota_used(&mut self, path: &str, difference: Usage) {
+        let Some(limited) = self.quota_above(path) else { return };
+        let Some(stats) = self.stats_of(limited) else { return };
+        let data = self.node(stats).and_then(|node| node.data.as_ref());
+        let track = match StatsTrack::of(data) {
+            Some(mut track) => {
+                track.add(difference);
+                track
             }
-            above = path::split(at).map(|(parent, _)| parent);
-        }
+            // Departs: upstream stops at what it cannot read, when it applies and at every start after
+            // that. A client may write anything there.
+            None => StatsTrack::new(self.used_below(limited)),
+        };
+        self.set_stats(stats, &track);
     }
 
     /// From nothing but the znodes, after a snapshot was loaded.
@@ -70,94 +110,50 @@ impl Tree {
 
     // ZK: DataTree.updateQuotaForPath (3.9)
     fn recount(&mut self, limited: &str) {
-        let (mut count, mut bytes) = (0, 0);
+        if let Some(stats) = self.stats_of(limited) {
+            self.set_stats(stats, &StatsTrack::new(self.used_below(limited)));
+        }
+    }
+
+    // ZK: DataTree.getCounts (3.9)
+    pub(crate) fn used_below(&self, limited: &str) -> Usage {
+        let mut usage = Usage::default();
         if let Some(id) = self.find(limited) {
             let mut walk = Walk::from(id, limited);
             while let Some((_, node)) = walk.next(self) {
-                count += 1;
-                bytes += node.data.map_or(0, Bytes::len) as i64;
+                usage.count += 1;
+                usage.bytes += node.data.map_or(0, Bytes::len) as i64;
             }
         }
-        self.set_usage(limited, &Usage([("count".into(), count), ("bytes".into(), bytes)].into()));
+        usage
     }
 
-    fn usage(&self, limited: &str) -> Usage {
-        let stats = self.get(&format!("{QUOTA}{limited}{STATS}"));
-        Usage::parse(stats.and_then(|node| node.data).map_or(b"", |data| data))
+    /// Name by name: this is done for every write below a quota, and needs no path.
+    fn stats_of(&self, limited: &str) -> Option<NodeId> {
+        let limited = limited.strip_prefix('/')?.split('/');
+        let names = ["zookeeper", "quota"].into_iter().chain(limited).chain([path::name(STATS)]);
+        names.into_iter().try_fold(self.root, |id, name| self.child(id, name))
     }
 
-    fn set_usage(&mut self, limited: &str, usage: &Usage) {
-        let stats = format!("{QUOTA}{limited}{STATS}");
-        if let Some(id) = self.find(&stats) {
-            self.set_data(id, &stats, Some(usage.text().into()));
-        }
+    /// Stats nodes have no part in the digest.
+    fn set_stats(&mut self, stats: NodeId, track: &StatsTrack) {
+        let Some(node) = self.nodes.get_mut(stats) else { return };
+        let old = node.data_len() as u64;
+        node.data = Some(track.text().into());
+        self.data_size = self.data_size - old + node.data_len() as u64;
     }
 }
 
 /// The path that a node of this kind is about. `None` for one directly below `/zookeeper/quota`.
 // Departs: upstream takes that for a quota on the empty path, and cannot apply it, nor ever start
-// again on such a log.
+// again on such a log; it also looks for one when any `zookeeper_limits` below `/zookeeper` is deleted.
 fn limited_by<'a>(path: &'a str, kind: &str) -> Option<&'a str> {
     path.strip_prefix(QUOTA)?.strip_suffix(kind).filter(|limited| limited.starts_with('/'))
-}
-
-/// The text of a stats node (upstream: `StatsTrack`): numbers by key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Usage(BTreeMap<String, i64>);
-
-impl Usage {
-    // Departs: upstream stops at what is not `key=number`, when it applies and at every start after
-    // that. A client may write anything there: such pairs are left out.
-    fn parse(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
-        let pair = |pair: &str| {
-            let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty())?;
-            // The odd `=` behind `bytes` stops the parser of 3.4.
-            let value = value.trim_end_matches('=');
-            Some((key.into(), if value.is_empty() { -1 } else { value.parse().ok()? }))
-        };
-        Self(text.split([',', ';']).filter_map(pair).collect())
-    }
-
-    fn add(&mut self, key: &str, difference: i64) {
-        let value = self.0.entry(key.into()).or_insert(-1);
-        *value = value.saturating_add(difference);
-    }
-
-    // ZK: StatsTrack.toString (3.9)
-    fn text(&self) -> String {
-        let value = |key| self.0.get(key).copied().unwrap_or(-1);
-        let mut text = format!("count={},bytes={}", value("count"), value("bytes"));
-        let mut odd = "=";
-        for (key, value) in self.0.iter().filter(|(key, _)| *key != "count" && *key != "bytes") {
-            let _ = write!(text, "{odd};{key}={value}");
-            odd = "";
-        }
-        text
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn usage_as_upstream_writes_it() {
-        for (text, expected) in [
-            ("count=3,bytes=8", "count=3,bytes=8"),
-            ("bytes=8,count=3", "count=3,bytes=8"),
-            (
-                "count=1,bytes=2=;countHardLimit=4;byteHardLimit=3",
-                "count=1,bytes=2=;byteHardLimit=3;countHardLimit=4",
-            ),
-            ("", "count=-1,bytes=-1"),
-            ("count=,bytes=5", "count=-1,bytes=5"),
-            ("count=x,bytes,=,,;;count=99999999999999999999", "count=-1,bytes=-1"),
-            ("\u{FFFD}=1=2", "count=-1,bytes=-1"),
-        ] {
-            assert_eq!(Usage::parse(text.as_bytes()).text(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn what_is_limited() {

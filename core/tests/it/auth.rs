@@ -23,7 +23,7 @@ fn with_users(config: &mut Config) {
 }
 
 fn cluster(voters: i64, configure: fn(&mut Config)) -> Cluster {
-    let mut c = Cluster::configured(voters, configure);
+    let mut c = Cluster::tuned(voters, configure);
     c.settle();
     if voters > 1 {
         c.run_ms(5000);

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
-use zebu_core::proto::{ClientMessage, ClientRequest, ConnectRequest, QuorumPacket, Request};
+use zebu_core::proto::{
+    ClientMessage, ClientRequest, ConnectRequest, ErrorCode, QuorumPacket, Request,
+};
 use zebu_core::server::{
     Action, Epochs, Event, Note, PeerMessage, Port, Recovered, Server, StoreOp, Ticket,
 };
 use zebu_core::time::{Duration, Instant, Now, WallTime};
 use zebu_core::tree::Database;
-use zebu_core::txn::Entry;
+use zebu_core::txn::{Entry, Txn, TxnBody, codec};
 
 /// What a server's disk holds. Everything is durable at once.
 #[derive(Clone, Default)]
@@ -44,10 +46,15 @@ pub(crate) struct Cluster {
     pub(crate) now: u64,
     /// What clients ask for.
     pub(crate) timeout_ms: i32,
+    /// Behind the proposal of each such zxid goes a refusal under the same zxid, as Java's leaders
+    /// send it when their log has one.
+    pub(crate) refused_again: BTreeSet<Zxid>,
     ensemble: Ensemble,
-    configure: fn(&mut Config),
+    tune: fn(&mut Config),
     events: VecDeque<(ServerId, Event)>,
     links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
+    /// At whose link each server's packets for another arrive.
+    quorum_links: BTreeMap<(ServerId, ServerId), LinkId>,
     next_link: u64,
     pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
     pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
@@ -58,11 +65,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(voters: i64) -> Self {
-        Self::configured(voters, |_| {})
+        Self::tuned(voters, |_| {})
     }
 
-    /// Servers that are told something special, too.
-    pub(crate) fn configured(voters: i64, configure: fn(&mut Config)) -> Self {
+    /// With a configuration that is not the usual one.
+    pub(crate) fn tuned(voters: i64, tune: fn(&mut Config)) -> Self {
         let members = (1..=voters).map(|id| {
             let member = Member {
                 host: "127.0.0.1".into(),
@@ -82,10 +89,12 @@ impl Cluster {
             dials: Vec::new(),
             now: 1_000_000_000,
             timeout_ms: 4000,
+            refused_again: BTreeSet::new(),
             ensemble,
-            configure,
+            tune,
             events: VecDeque::new(),
             links: BTreeMap::new(),
+            quorum_links: BTreeMap::new(),
             next_link: 0,
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -104,7 +113,7 @@ impl Cluster {
         config.min_session_timeout = config.tick * 2;
         config.max_session_timeout = config.tick * 20;
         config.snap_count = 1_000_000;
-        (self.configure)(&mut config);
+        (self.tune)(&mut config);
         config
     }
 
@@ -142,11 +151,15 @@ impl Cluster {
             Action::Dial { to, port } => self.dial(id, to, port),
             Action::Send { link, message } => {
                 let Some(&(to, other)) = self.links.get(&(id, link)) else { return };
+                let again = self.refusal_again(&message);
                 if let PeerMessage::Quorum(packet) = &message {
                     self.packets.push((id, to, packet.clone()));
+                    self.quorum_links.insert((id, to), other);
                 }
                 if !self.cut.contains(&(id, to)) {
-                    self.events.push_back((to, Event::Peer { link: other, message }));
+                    let messages = [message].into_iter().chain(again);
+                    let arrive = |message| (to, Event::Peer { link: other, message });
+                    self.events.extend(messages.map(arrive));
                 }
             }
             Action::CloseLink { link, .. } => {
@@ -169,6 +182,23 @@ impl Cluster {
             Action::Note(note) => self.notes.push((id, note)),
             Action::Halt { why } => panic!("{id:?} halts: {why}"),
         }
+    }
+
+    fn refusal_again(&self, message: &PeerMessage) -> Option<PeerMessage> {
+        let PeerMessage::Quorum(QuorumPacket::Proposal(entry)) = message else { return None };
+        if !self.refused_again.contains(&entry.zxid()) {
+            return None;
+        }
+        let body = TxnBody::Error(ErrorCode::MARSHALLING_ERROR);
+        let refusal = codec::encode(Txn { body, ..(*entry.txn).clone() });
+        Some(PeerMessage::Quorum(QuorumPacket::Proposal(refusal)))
+    }
+
+    /// A packet that `from` did not send arrives as if it had.
+    pub(crate) fn forge(&mut self, from: i64, to: i64, packet: QuorumPacket) {
+        let link = self.quorum_links[&(ServerId(from), ServerId(to))];
+        let message = PeerMessage::Quorum(packet);
+        self.events.push_back((ServerId(to), Event::Peer { link, message }));
     }
 
     fn dial(&mut self, from: ServerId, to: ServerId, port: Port) {
@@ -274,8 +304,6 @@ impl Cluster {
 
     /// A client connects, with a session that it has or with none.
     pub(crate) fn greet(&mut self, server: i64, conn: u64, session: SessionId) {
-        let (at, conn) = (ServerId(server), ConnId(conn));
-        let open = Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 };
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
@@ -284,6 +312,12 @@ impl Cluster {
             password: Bytes::copy_from_slice(&zebu_core::session::password(session)),
             read_only: Some(false),
         };
+        self.greet_with(server, conn, connect);
+    }
+
+    pub(crate) fn greet_with(&mut self, server: i64, conn: u64, connect: ConnectRequest) {
+        let (at, conn) = (ServerId(server), ConnId(conn));
+        let open = Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 };
         let request = ClientRequest::Connect(connect);
         self.events.extend([(at, open), (at, Event::Client { conn, request })]);
     }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod cluster;
+mod quotas;
 mod upstream;
 mod watches;
 mod zab;

@@ -116,7 +116,7 @@ const KEYS: &[(&str, Effect)] = {
         ("digest.enabled", Ignored),
         ("emulate353TTLNodes", Ignored),
         ("enableEagerACLCheck", Ignored),
-        ("enforceQuota", Ignored),
+        ("enforceQuota", Used),
         ("flushDelay", Ignored),
         ("follower.skipLearnerRequestToNextProcessor", Ignored),
         ("forceSync", Ignored),

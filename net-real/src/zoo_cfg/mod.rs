@@ -351,6 +351,7 @@ impl Reader {
         self.limits(keys, &mut config);
         self.containers(keys, &mut config);
         self.auth(keys, &mut config.auth, read);
+        config.enforce_quota = self.flag(keys, "enforceQuota").unwrap_or(false);
 
         let mut settings = ServerSettings::new(config);
         settings.client = self.client_address(path, keys, &settings.config, my_id);

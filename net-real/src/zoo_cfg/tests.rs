@@ -93,6 +93,7 @@ fastleader.minNotificationInterval=20
 fastleader.maxNotificationInterval=600
 leaderConnectDelayDuringRetryMs=10
 extendedTypesEnabled=true
+enforceQuota=true
 znode.container.checkIntervalMs=7000
 znode.container.maxPerMinute=60
 zookeeper.znode.container.maxNeverUsedIntervalMs=300000
@@ -122,7 +123,7 @@ zookeeper.znode.container.maxNeverUsedIntervalMs=300000
     assert_eq!(config.min_notification_interval, ms(20));
     assert_eq!(config.max_notification_interval, ms(600));
     assert_eq!(config.leader_connect_delay, ms(10));
-    assert!(config.extended_types);
+    assert!(config.enforce_quota);
 }
 
 #[test]
