@@ -260,5 +260,5 @@ def opcodes_for_nobody(_, ensemble):
         with Raw(port) as raw:
             raw.connect()
             answer = raw.request(9, opcode, string("/") + struct.pack(">i", -1))
-            # Java closes the connection behind it.
             equal(f"{what} is unimplemented", answer, (9, -1, -6, b""))
+            equal("and the connection is closed", raw.receive(), None)

@@ -82,7 +82,7 @@ impl Server {
         for session in known.collect::<BTreeSet<_>>() {
             ids.observe(session);
         }
-        let order = Order::new(ids, config.seed);
+        let order = Order::new(ids, &config);
         let role = Role::Settling { until: Ticket(0) };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();

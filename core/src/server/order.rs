@@ -13,6 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::auth::Access;
+use crate::config::Config;
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
@@ -153,14 +154,14 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn new(ids: SessionIds, seed: u64) -> Self {
+    pub(crate) fn new(ids: SessionIds, config: &Config) -> Self {
         Self {
             conns: BTreeMap::new(),
             per_address: BTreeMap::new(),
             holders: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             revalidating: BTreeMap::new(),
-            watches: WatchTable::new(seed),
+            watches: WatchTable::new(config.seed).with_mutant(config.mutant),
             ids,
             submissions: VecDeque::new(),
             late_events: Vec::new(),
@@ -388,7 +389,9 @@ impl Order {
         self.stats.received += 1;
         // Only servers make sessions and delete containers.
         let request = match request {
-            Request::CreateSession { .. } => Request::Unknown(OpCode::CreateSession.number()),
+            Request::CreateSession { .. } | Request::Malformed(OpCode::CreateSession) => {
+                Request::Unknown(OpCode::CreateSession.number())
+            }
             other => other,
         };
         let verdict = c.identity.judge(&request, conn, cx);
@@ -466,9 +469,7 @@ impl Order {
             return self.pronounce(conn, waiting, verdict, cx);
         }
         if let Request::SetWatches(set) = &waiting.request {
-            for event in
-                self.watches.set_watches_with(conn, set, &cx.database.tree, cx.config.mutant)
-            {
+            for event in self.watches.set_watches(conn, set, &cx.database.tree) {
                 self.reply(conn, ClientMessage::Event { zxid: -1, event }, cx);
             }
             return self.answer(conn, waiting, Ok(Response::Empty), cx.visible_zxid(), cx);
@@ -490,7 +491,9 @@ impl Order {
         if ops::is_unimplemented(&waiting.request) {
             let (xid, zxid) = (waiting.xid, -1);
             self.measure(conn, waiting, Zxid::from_wire(zxid), cx);
-            return self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
+            self.reply(conn, ClientMessage::Reply { xid, zxid, result }, cx);
+            let why = "asked for what no client may ask".into();
+            return self.close(conn, CloseReason::Misbehaved(why), cx);
         }
         if let Ok(response) = &result {
             cx.metrics.read(&waiting.request, response);
@@ -595,7 +598,8 @@ impl Order {
     fn notify(&mut self, conn: ConnId, acl: &[Acl], zxid: Zxid, event: &WatcherEvent, cx: &mut Cx) {
         let rules = &cx.config.auth;
         let may_read = |c: &Conn| ops::may_read(acl, c.identity.access(rules));
-        if !self.conns.get(&conn).is_some_and(may_read) {
+        let may_read = self.conns.get(&conn).is_some_and(may_read);
+        if !may_read && !cx.config.planted(Mutant::WatchEventNoAcl) {
             return;
         }
         let (zxid, event) = (zxid.to_wire(), event.clone());

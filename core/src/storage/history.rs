@@ -9,6 +9,7 @@ use super::listing::LogFile;
 use super::log_file::{Bad, HEADER_BYTES, LogReader, Next, Record, Verdict};
 use super::{Dir, Directory, DiskError, DiskOp, RecoverError};
 use crate::ids::Zxid;
+use crate::txn::codec;
 
 /// Reads on from a snapshot's zxid.
 pub(crate) struct History<'a> {
@@ -91,7 +92,7 @@ impl<'a> History<'a> {
                         return Err(RecoverError::corrupt(&file.name(), what));
                     }
                     open.last = Some(record.zxid);
-                    if record.zxid > self.base {
+                    if record.zxid > self.base && !self.repeats_a_zxid(&record) {
                         self.check_succession(file, &record)?;
                         self.last = record.zxid;
                         return Ok(Some((file, record)));
@@ -112,6 +113,14 @@ impl<'a> History<'a> {
                 }
             }
         }
+    }
+
+    /// A refusal under a zxid that has been used, or that nothing can have: upstream logs one when it
+    /// cannot read a write. It says nothing, and upstream replays over it.
+    // ZK: PrepRequestProcessor.pRequestHelper, FileTxnLog.append (3.9)
+    fn repeats_a_zxid(&self, record: &Record) -> bool {
+        let used = record.zxid == self.last || record.zxid.counter() == 0;
+        used && codec::is_error(&record.payload)
     }
 
     /// Nothing is missing between the last record and this one, nor was anything lost with a torn

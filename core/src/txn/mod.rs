@@ -93,7 +93,7 @@ pub enum TxnBody {
         acl: Vec<Acl>,
         version: i32,
     },
-    /// Only inside [`TxnBody::Multi`].
+    /// Inside [`TxnBody::Multi`]; on its own only in logs of old upstream servers.
     Check {
         path: String,
         version: i32,

@@ -46,14 +46,27 @@ pub struct Notice<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct WatchTable {
     table: Table,
+    mutant: Option<Mutant>,
 }
 
 impl WatchTable {
     pub fn new(seed: u64) -> Self {
-        Self { table: Table::new(seed) }
+        Self { table: Table::new(seed), mutant: None }
+    }
+
+    /// The same with a mistake planted, for tests of the simulator (`Config::mutant`).
+    pub fn with_mutant(self, mutant: Option<Mutant>) -> Self {
+        Self { mutant, ..self }
+    }
+    fn planted(&self, mutant: Mutant) -> bool {
+        cfg!(feature = "mutants") && self.mutant == Some(mutant)
     }
 
     pub fn register(&mut self, conn: ConnId, mode: WatchMode, path: String) {
+        let lasts = matches!(mode, WatchMode::Persistent | WatchMode::Recursive);
+        if lasts && self.planted(Mutant::ModeOverwrites) {
+            self.table.remove(conn, Modes::PERSISTENT.with(Modes::RECURSIVE), &path);
+        }
         self.table.add(conn, mode.into(), path);
     }
 
@@ -109,25 +122,14 @@ impl WatchTable {
     }
 
     /// Catches up after a reconnect: events that are due now, the others armed again.
+    // ZK: DataTree.setWatches (3.9)
     pub fn set_watches(
         &mut self,
         conn: ConnId,
         set: &SetWatches,
         tree: &Tree,
     ) -> Vec<WatcherEvent> {
-        self.set_watches_with(conn, set, tree, None)
-    }
-
-    /// The same with a mistake planted, for tests of the simulator (`Config::mutant`).
-    // ZK: DataTree.setWatches (3.9)
-    pub fn set_watches_with(
-        &mut self,
-        conn: ConnId,
-        set: &SetWatches,
-        tree: &Tree,
-        mutant: Option<Mutant>,
-    ) -> Vec<WatcherEvent> {
-        let exist_as_data = cfg!(feature = "mutants") && mutant == Some(Mutant::ExistsWatchAsData);
+        let exist_as_data = self.planted(Mutant::ExistsWatchAsData);
         let stat = |path: &str| tree.get(path).map(|node| *node.stat);
         // Signed, as upstream compares: nothing is after a client's largest zxid.
         let is_new = |zxid: Zxid| zxid.to_wire() > set.relative_zxid.to_wire();
@@ -196,7 +198,11 @@ impl WatchTable {
 
     // ZK: WatchManager.triggerWatch (3.9) of the child table
     fn hear_of_children(&mut self, path: &str) -> Vec<ConnId> {
-        self.take(path, Modes::OF_CHILDREN, Modes::CHILD)
+        let heard = match self.planted(Mutant::RecursiveGetsChildrenEvent) {
+            true => Modes::OF_CHILDREN.with(Modes::RECURSIVE),
+            false => Modes::OF_CHILDREN,
+        };
+        self.take(path, heard, Modes::CHILD)
     }
 
     /// Those that watch `path` in one of `heard`, in order; their watches of `once` are used up.

@@ -281,7 +281,7 @@ fn exists_watch_as_data_misses_the_creation() {
         persistent_recursive: Vec::new(),
     };
     let mutant = Some(Mutant::ExistsWatchAsData);
-    let events = WatchTable::new(7).set_watches_with(A, &set, &database().tree, mutant);
+    let events = WatchTable::new(7).with_mutant(mutant).set_watches(A, &set, &database().tree);
     assert_eq!(events, []);
 }
 

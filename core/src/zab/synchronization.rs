@@ -15,7 +15,7 @@ use crate::mutant::Mutant;
 use crate::server::cx::Cx;
 use crate::server::{Note, SyncKind, Ticket};
 use crate::tree::Database;
-use crate::txn::Entry;
+use crate::txn::{Entry, TxnBody};
 
 use super::PeerMisbehaved;
 use super::quorum::is_quorum;
@@ -144,6 +144,12 @@ impl FollowerSync {
         }
         if cx.config.planted(Mutant::SyncLogAtUptodate) {
             self.held.push_back(entry);
+            return Ok(());
+        }
+        // A leader whose log has a write that upstream could not read sends it as it stands there: a
+        // refusal that says nothing, under a zxid that has been used.
+        // ZK: PrepRequestProcessor.pRequestHelper (3.9)
+        if matches!(entry.txn.body, TxnBody::Error(_)) && entry.zxid() == cx.history.logged() {
             return Ok(());
         }
         check_follows(&entry, cx)?;

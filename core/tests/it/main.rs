@@ -3,6 +3,7 @@
 mod auth;
 mod cluster;
 mod quotas;
+mod survives;
 mod upstream;
 mod watches;
 mod zab;
