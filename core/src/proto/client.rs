@@ -70,7 +70,7 @@ pub mod create_flags {
     pub const TTL_SEQUENTIAL: i32 = 6;
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SetWatches {
     pub relative_zxid: Zxid,
     pub data: Vec<String>,

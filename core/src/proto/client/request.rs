@@ -272,18 +272,27 @@ impl SetWatches {
     fn decode_plain(from: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             relative_zxid: Zxid::from_wire(from.i64()?),
-            data: strings(from, "watched path")?,
-            exist: strings(from, "watched path")?,
-            child: strings(from, "watched path")?,
+            data: watched(from)?,
+            exist: watched(from)?,
+            child: watched(from)?,
             persistent: Vec::new(),
             persistent_recursive: Vec::new(),
         })
     }
     fn decode(from: &mut Reader) -> Result<Self, DecodeError> {
         let mut set = Self::decode_plain(from)?;
-        set.persistent = strings(from, "watched path")?;
-        set.persistent_recursive = strings(from, "watched path")?;
+        set.persistent = watched(from)?;
+        set.persistent_recursive = watched(from)?;
         Ok(set)
+    }
+}
+
+/// Upstream stops at a list that is null, and takes a negative count for none.
+// ZK: DataTree.setWatches (3.9)
+fn watched(from: &mut Reader) -> Result<Vec<alloc::string::String>, DecodeError> {
+    match from.clone().i32()? {
+        -1 => Err(DecodeError::Null { what: "list of watched paths" }),
+        _ => strings(from, "watched path"),
     }
 }
 

@@ -176,6 +176,21 @@ fn set_watches_travels_under_the_older_number_when_it_can() {
     assert_eq!(Request::SetWatches(set).opcode(), 105);
 }
 
+/// Differential, seed 10209.
+#[test]
+fn set_watches_has_a_list_for_every_kind() {
+    let zxid = "0000000000000005";
+    let empty = SetWatches { relative_zxid: crate::ids::Zxid(5), ..SetWatches::default() };
+    let lists = alloc::format!("{zxid} 00000000 ff000000 00000000");
+    assert_eq!(decode(OpCode::SetWatches, &lists), Request::SetWatches(empty));
+    for null in 0..5 {
+        let opcode = if null < 3 { OpCode::SetWatches } else { OpCode::SetWatches2 };
+        let lists = (0..5).map(|list| if list == null { "ffffffff" } else { "00000000" });
+        let body = alloc::format!("{zxid} {}", lists.collect::<Vec<_>>().join(" "));
+        assert_eq!(decode(opcode, &body), Request::Malformed(opcode), "{null}");
+    }
+}
+
 #[test]
 fn watches_by_mode_and_kind() {
     let path = || alloc::string::String::from("/a");
