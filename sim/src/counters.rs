@@ -3,7 +3,7 @@
 
 use zebu_core::client::Outcome;
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{ClientRequest, MultiResult, Request, Response};
+use zebu_core::proto::{ClientRequest, ErrorCode, MultiResult, Request, Response};
 use zebu_core::server::{Action, Event, Note, RoleName, SyncKind};
 use zebu_core::storage::DiskOp;
 
@@ -90,6 +90,7 @@ counters! {
     CallsNotSent = "calls never sent";
     MultisOk = "multis done";
     MultisFailed = "multis failed";
+    QuotasExceeded = "calls refused for a quota";
     Syncs = "client syncs done";
     PipelinedMax = "most calls in flight";
     CodecRuns = "runs through the codecs";
@@ -212,7 +213,12 @@ impl Counters {
                         self.add(which, 1);
                     }
                 }
-                Outcome::Replied { result: Err(_), .. } => self.add(Counter::CallsRefused, 1),
+                Outcome::Replied { result: Err(code), .. } => {
+                    self.add(Counter::CallsRefused, 1);
+                    if *code == ErrorCode::QUOTA_EXCEEDED {
+                        self.add(Counter::QuotasExceeded, 1);
+                    }
+                }
                 Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
                 Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
             },

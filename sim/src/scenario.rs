@@ -370,6 +370,7 @@ impl Scenario {
                 ..Containers::default()
             },
             extended_types: true,
+            enforce_quota: true,
             ..Config::new(id, ensemble)
         }
     }

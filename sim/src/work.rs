@@ -12,6 +12,7 @@ use zebu_core::proto::{
 };
 
 use crate::decide::Draw;
+use crate::model::quota;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +63,10 @@ pub enum OpKind {
     GetEphemerals,
     CountChildren,
     MultiRead,
+    /// A quota set, changed or removed.
+    Quota,
+    /// What a quota has counted.
+    ReadQuota,
     /// Requests that are to be refused in their place: a check alone, an unknown opcode.
     Strange,
     /// A persistent watch or a recursive one, there or above it.
@@ -324,6 +329,14 @@ impl Work {
                     Request::GetChildren { path, watch: false },
                 ])
             }
+            OpKind::Quota => {
+                let limited = base(draw.below(self.paths));
+                self.quota(&limited, draw)
+            }
+            OpKind::ReadQuota => {
+                let path = quota::stats_path(&base(draw.below(self.paths)));
+                Request::GetData { path, watch: false }
+            }
             OpKind::AddWatch => {
                 let mode = match draw.below(2) {
                     0 => AddWatchMode::Persistent,
@@ -342,6 +355,32 @@ impl Work {
                 1 => Request::Unknown(4711),
                 _ => create("no/slash/first".into(), None, create_flags::PERSISTENT),
             },
+        }
+    }
+
+    /// Limits and stats come and go together, as the command line does it.
+    fn quota(&mut self, limited: &str, draw: &mut Draw) -> Request {
+        let (limits, stats) = (quota::limits_path(limited), quota::stats_path(limited));
+        let text = match draw.below(4) {
+            0 => "count=5,bytes=100".into(),
+            1 => format!("count=-1,bytes=-1=;byteHardLimit={}", draw.between(20, 600)),
+            _ => format!("count=-1,bytes=-1=;countHardLimit={}", draw.between(1, 15)),
+        };
+        let text = Some(Bytes::from(text));
+        match draw.below(8) {
+            0 => {
+                let delete = |path| Request::Delete { path, version: -1 };
+                Request::Multi(vec![delete(limits), delete(stats)])
+            }
+            1..=3 => Request::SetData { path: limits, data: text, version: -1 },
+            _ => {
+                for above in [BASE, limited] {
+                    let path = format!("{}{above}", quota::QUOTA);
+                    self.todo.push_back(create(path, None, create_flags::PERSISTENT));
+                }
+                let create = |path, data| create(path, data, create_flags::PERSISTENT);
+                Request::Multi(vec![create(limits, text), create(stats, None)])
+            }
         }
     }
 
@@ -623,10 +662,10 @@ mod tests {
             create_ephemeral_sequential create_container create_ttl delete delete_cas get get_watch \
             exists exists_watch children children_watch children2 get_acl set_acl multi \
             multi_failing sync_get in_container get_ephemerals count_children multi_read strange \
-            add_watch remove_watches check_watches";
+            quota read_quota add_watch remove_watches check_watches";
         let text: String = all.split_whitespace().map(|op| format!("{op} = 1\n")).collect();
         let ops: BTreeMap<OpKind, u32> = toml::from_str(&text).unwrap();
-        assert_eq!(ops.len(), 31);
+        assert_eq!(ops.len(), 33);
         let mut work = Work::new(WorkKind::Mix, &ops, 2, 3);
         let requests: Vec<String> = (0..2000)
             .filter_map(|n| work.next(0, &mut draw(n)))

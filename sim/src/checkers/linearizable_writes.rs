@@ -1,4 +1,4 @@
-//! Writes (C-LINW, C-ERR, C-MULTI, C-SEQ, C-STAT, and of C-EPH what writes do): the committed order
+//! Writes (C-LINW, C-ERR, C-MULTI, C-SEQ, C-STAT, C-QUOTA, and of C-EPH what writes do): the committed order
 //! is a linearization of all writes of all clients.
 //!
 //! Every write that reached a leader has a place in it, refused ones too. At its place the model says
@@ -11,10 +11,10 @@
 //! comes late through a server that its client has left is refused, behind later ones. SessionMoved is
 //! also accepted when another server, which the client left before it answered, may have asked for the
 //! session since: the leader cannot know which of two came first (upstream's limit too). QuotaExceeded
-//! limits a session's ephemerals.
+//! also limits a session's ephemerals.
 
 use zebu_core::ids::Xid;
-use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response};
+use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response, create_flags};
 use zebu_core::txn::TxnBody;
 
 use super::facts::clients::{Write, is_write};
@@ -88,7 +88,7 @@ impl LinearizableWrites {
             })?;
         }
         let Some(verdict) = &committed.verdict else { return Ok(()) };
-        if same(&verdict.body, body) || tolerated(committed) {
+        if same(&verdict.body, body) || tolerated(committed, &write.request) {
             return Ok(());
         }
         let property = names(&write.request, &verdict.body, body, committed.session_was_open);
@@ -169,8 +169,14 @@ fn is_expired(body: &TxnBody) -> bool {
 }
 
 /// A refusal that depends on what the model does not have.
-fn tolerated(committed: &Committed) -> bool {
-    committed.proposed.txn.body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)
+fn tolerated(committed: &Committed, request: &Request) -> bool {
+    let of_session = match request {
+        Request::Create(create) | Request::Create2(create) => {
+            [create_flags::EPHEMERAL, create_flags::EPHEMERAL_SEQUENTIAL].contains(&create.flags)
+        }
+        _ => false,
+    };
+    of_session && committed.proposed.txn.body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)
 }
 
 /// Which promise a wrong transaction breaks.
@@ -180,7 +186,12 @@ fn names(request: &Request, expected: &TxnBody, found: &TxnBody, open: bool) -> 
         TxnBody::CreateContainer(c) => Some(c.path.clone()),
         _ => None,
     };
+    let exceeds = |body: &TxnBody| match body {
+        TxnBody::Multi(parts) => parts.contains(&TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)),
+        body => *body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED),
+    };
     match (request, expected, found) {
+        _ if exceeds(expected) != exceeds(found) => "C-QUOTA",
         (Request::Multi(_), ..) => "C-MULTI",
         (Request::CloseSession, ..) => "C-EPH",
         (

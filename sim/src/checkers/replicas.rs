@@ -3,8 +3,11 @@
 //! behind the transaction (which [`linearizable_writes`](super::linearizable_writes) compares with the
 //! model's); at the end every znode, its data, access list and Stat, and every session.
 //!
-//! Permitted: an uncommitted transaction in the tree of a server between terms. Nodes below
-//! `/zookeeper` are each server's own, as far as upstream leaves them out of the digest.
+//! Stats of quotas are no part of the digest, and each server counts for itself: at the end they must
+//! be what the model counts (C-QUOTA).
+//!
+//! Permitted: an uncommitted transaction in the tree of a server between terms. Other nodes below
+//! `/zookeeper` are each server's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +19,7 @@ use super::facts::Facts;
 use super::facts::ledger::show;
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
+use crate::model::quota::QUOTA;
 
 #[derive(Debug, Default)]
 pub struct Replicas {
@@ -72,9 +76,11 @@ impl Check for Replicas {
 
 fn equals_model(facts: &Facts, server: ServerId, database: &Database) -> Result<(), Violation> {
     let model = &facts.model;
-    let differs =
-        |what: String| Err(Violation { property: "T-EQ", what: format!("{server:?}: {what}") });
-    let own = |path: &str| path.starts_with("/zookeeper/");
+    let property = |path: &str| if path.starts_with(QUOTA) { "C-QUOTA" } else { "T-EQ" };
+    let differs = |property: &'static str, what: String| {
+        Err(Violation { property, what: format!("{server:?}: {what}") })
+    };
+    let own = |path: &str| path.starts_with("/zookeeper/") && !path.starts_with(QUOTA);
     let mut here = BTreeSet::new();
     let mut walk = database.tree.walk();
     while let Some((path, node)) = walk.next(&database.tree) {
@@ -82,20 +88,21 @@ fn equals_model(facts: &Facts, server: ServerId, database: &Database) -> Result<
             continue;
         }
         let Some(expected) = model.now(&path) else {
-            return differs(format!("{path} is too much"));
+            return differs("T-EQ", format!("{path} is too much"));
         };
         let same = node.data == expected.data.as_ref()
             && node.acl == expected.acl.as_slice()
             && *node.stat == expected.stat
             && node.num_children as i32 == expected.num_children;
         if !same {
-            return differs(format!("{path} is {node:?}, the model has {expected:?}"));
+            let what = format!("{path} is {node:?}, the model has {expected:?}");
+            return differs(property(&path), what);
         }
         here.insert(path);
     }
     for path in model.standing() {
         if path != "/" && !own(path) && !here.contains(path) {
-            return differs(format!("{path} is missing"));
+            return differs("T-EQ", format!("{path} is missing"));
         }
     }
     let sessions = database.sessions.iter().map(|(id, timeout)| (id.0, *timeout));
@@ -103,7 +110,7 @@ fn equals_model(facts: &Facts, server: ServerId, database: &Database) -> Result<
     let (sessions, open): (Vec<_>, Vec<_>) =
         (sessions.collect(), open.map(|(id, s)| (*id, s.timeout_ms)).collect());
     if sessions != open {
-        return differs(format!("sessions {sessions:?}, the model has {open:?}"));
+        return differs("T-EQ", format!("sessions {sessions:?}, the model has {open:?}"));
     }
     // Each ephemeral's session is open, here and not only in the model.
     for session in database.tree.sessions_with_ephemerals() {

@@ -2,12 +2,13 @@
 //!
 //! Checks stand in ZooKeeper's order, because the first that fails decides the answer. A verdict is
 //! the whole transaction and the whole reply, so nothing about them is left to be believed. `None`
-//! means that this model does not know (quotas, identities of schemes it cannot compute), never
-//! that anything goes.
+//! means that this model does not know (identities of schemes it cannot compute), never that anything
+//! goes.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use zebu_core::ids::Zxid;
 use zebu_core::proto::{
     Acl, CreateRequest, ErrorCode, MultiResult, Request, Response, StatPersisted, create_flags,
@@ -15,6 +16,7 @@ use zebu_core::proto::{
 };
 use zebu_core::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, TxnBody};
 
+use super::quota::{self, Usage};
 use super::{CONFIG, CONTAINER, Model, Node, TTL_MARK, split};
 
 /// On whose behalf.
@@ -101,6 +103,7 @@ impl Bench<'_> {
                 valid_path(path)?;
                 let mut node = self.node(path)?;
                 self.permit(&node, perms::WRITE)?;
+                self.admit(path, (0, len(data.as_ref()) - len(node.data.as_ref())))?;
                 node.stat.version = next_version(*version, node.stat.version)?;
                 node.stat.mzxid = Zxid(self.zxid);
                 node.stat.mtime = self.time;
@@ -175,6 +178,7 @@ impl Bench<'_> {
         valid_path(&path)?;
         refuse_if(self.get(&path).is_some(), ErrorCode::NODE_EXISTS)?;
         refuse_if(above.owner().is_some(), ErrorCode::NO_CHILDREN_FOR_EPHEMERALS)?;
+        self.admit(&path, (1, len(c.data.as_ref())))?;
 
         let parent_cversion = above.stat.cversion.wrapping_add(1);
         if parent_cversion > above.stat.cversion {
@@ -283,6 +287,31 @@ impl Bench<'_> {
         Some(Verdict { body: TxnBody::Multi(bodies), reply: Ok(Response::Multi(results)) })
     }
 
+    /// May so much more lie at `path`?
+    // ZK: ZooKeeperServer.checkQuota (3.9)
+    // Departs: upstream counts neither what is in flight nor earlier parts of the same multi.
+    fn admit(&self, path: &str, difference: Usage) -> Result<(), Stop> {
+        let Some(limited) = self.model.quota_above(path) else { return Ok(()) };
+        let limits = self.get(&quota::limits_path(limited)).and_then(|node| node.data.as_ref());
+        let (mut count, mut bytes) = self.model.usage(limited);
+        let is_below = |path: &str| {
+            path.strip_prefix(limited).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        for (path, node) in self.changed.iter().filter(|(path, _)| is_below(path)) {
+            let before = self.model.now(path);
+            count += i64::from(node.is_some()) - i64::from(before.is_some());
+            let bytes_of = |node: Option<&Node>| node.map_or(0, |node| len(node.data.as_ref()));
+            bytes += bytes_of(node.as_ref()) - bytes_of(before);
+        }
+        let exceeds = |difference: i64, used: i64, key: &str| {
+            let limit = quota::hard_limit(limits, key);
+            difference != 0 && limit.is_some_and(|limit| used + difference > limit)
+        };
+        let refused = exceeds(difference.0, count, "countHardLimit")
+            || exceeds(difference.1, bytes, "byteHardLimit");
+        refuse_if(refused, ErrorCode::QUOTA_EXCEEDED)
+    }
+
     fn get(&self, path: &str) -> Option<&Node> {
         let path = if path.is_empty() { "/" } else { path };
         match self.changed.get(path) {
@@ -305,6 +334,10 @@ impl Bench<'_> {
             None => Err(Stop::Unsure),
         }
     }
+}
+
+fn len(data: Option<&Bytes>) -> i64 {
+    data.map_or(0, |data| data.len() as i64)
 }
 
 /// May the caller? `None` when it depends on an identity that is not known here.

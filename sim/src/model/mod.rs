@@ -5,7 +5,7 @@
 //! *should* come to is in [`judge`]; what reads should answer is in [`read`]. It shares no code with
 //! the core's tree: slow and obvious is the point.
 //!
-//! Not here: quotas (never enforced), and `/zookeeper/config`, which each server writes for itself.
+//! Not here: `/zookeeper/config`, which each server writes for itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -19,6 +19,7 @@ use zebu_core::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
 pub mod digest;
 pub mod judge;
 pub mod payload;
+pub mod quota;
 pub mod read;
 
 pub const CONFIG: &str = "/zookeeper/config";
@@ -119,6 +120,8 @@ pub struct Model {
     paths: Lookup<String, Lineage>,
     pub sessions: BTreeMap<u64, Session>,
     pub ephemerals: BTreeMap<u64, BTreeSet<String>>,
+    /// Paths that have a quota.
+    quotas: BTreeSet<String>,
     /// The last transaction taken.
     pub tip: u64,
     /// Sum of the nodes' digests.
@@ -140,6 +143,7 @@ impl Model {
             paths: Lookup::default(),
             sessions: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
+            quotas: BTreeSet::new(),
             tip: 0,
             digest: 0,
             digests: Vec::new(),
@@ -243,6 +247,8 @@ impl Model {
         debug_assert!(txn.header.zxid.0 > self.tip);
         let mut fired = Vec::new();
         self.carry_out(&txn.header, &txn.body, &mut fired);
+        self.note_quotas(&txn.body);
+        self.count_quotas(txn.header.zxid.0);
         self.tip = txn.header.zxid.0;
         self.digests.push((self.tip, self.digest));
         if !fired.is_empty() {

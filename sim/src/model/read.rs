@@ -3,6 +3,7 @@
 use zebu_core::proto::{ErrorCode, MultiResult, Request, Response, perms};
 
 use super::judge::{Caller, permitted};
+use super::quota::QUOTA;
 use super::{Model, Node};
 
 /// The answer at `zxid`, children sorted; `None` where each server has its own truth or where an
@@ -33,7 +34,7 @@ pub fn read(
         | Request::GetChildren2 { path, .. } => path.as_str(),
         _ => return None,
     };
-    if path.starts_with("/zookeeper") {
+    if path.starts_with("/zookeeper") && !path.starts_with(QUOTA) {
         return None;
     }
     if matches!(request, Request::Exists { .. }) && path.contains('\0') {
