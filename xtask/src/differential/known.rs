@@ -8,8 +8,13 @@
 //! - a sync of a null path, which Java answers with a null path;
 //! - anything that is sent before a setACL is answered: Java judges it by the old list or the new
 //!   one, depending on whether the setACL was applied by then; ours always by the new one;
+//! - what stands behind a createContainer with the flags of an ephemeral: for Java that is one until it
+//!   is applied, and a container from then on; for us always a container;
 //! - deleteContainer and createSession, which Java carries out for any client, without a check;
-//! - anything below `/zookeeper/quota`, where a client's writing can stop Java for good.
+//! - what stops Java for good: createTTL with the flags of another kind and a time below 0, and below
+//!   `/zookeeper/quota` anything that is not `key=number`;
+//! - writes that exceed a hard limit together, at once or in one multi: Java looks at what is applied;
+//! - what containers and TTL nodes are removed, and when: both are told to wait for longer than this.
 
 use zebu_core::proto::{ErrorCode, MultiResult, OpCode, Request, Response};
 

@@ -8,7 +8,7 @@ use zebu_core::ids::{SessionId, Zxid};
 use zebu_core::proto::{ClientMessage, ConnectRequest, ErrorCode, Request, Response, WatcherEvent};
 
 use super::client::{Connection, Heard};
-use super::sequence::{Action, Credentials, SESSIONS, Step, placed};
+use super::sequence::{Action, Credentials, QUOTA, SESSIONS, Step, placed};
 use super::words::Words;
 
 /// Far beyond what any case reaches.
@@ -74,13 +74,14 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Opens the sessions and makes the case's own directory.
+    /// Opens the sessions and makes the case's own directory, and the one of its quotas.
     pub(super) fn enter(server: SocketAddr, directory: &str) -> Result<Self> {
         let sessions = Default::default();
         let mut player = Self { server, sessions, words: Words::default() };
         for session in 0..SESSIONS {
             player.connect(session, player.renewal(session))?;
         }
+        player.make_directory(&format!("{QUOTA}{directory}"))?;
         let start = player.make_directory(directory)?;
         player.words.start_at(directory, start);
         Ok(player)
@@ -158,9 +159,6 @@ impl Player {
             }
             Action::Connect(credentials) => self.reconnect(session, *credentials, &mut said)?,
         }
-        if said.own.iter().any(|heard| announces_end(heard) == End::Sooner) {
-            self.reconnect(session, Credentials::Right, &mut said)?;
-        }
         self.ping_all(session, &mut said);
         Ok(said)
     }
@@ -186,10 +184,8 @@ impl Player {
         let Some(connection) = &mut self.sessions[session].connection else { return };
         send(connection);
         let mut heard = hear_replies(connection, replies);
-        match heard.last().map_or(End::No, announces_end) {
-            End::No if !closes => {}
-            End::No | End::Yes => heard.push(connection.hear()),
-            End::Sooner => heard.push(Heard::End),
+        if closes || heard.last().is_some_and(announces_end) {
+            heard.push(connection.hear());
         }
         self.notice(session, &heard);
         said.own.extend(heard);
@@ -328,22 +324,14 @@ fn connect_request(session: SessionId) -> ConnectRequest {
 }
 
 /// Does a server close the connection behind this?
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum End {
-    Yes,
-    No,
-    /// Java does, in its own time, and ours does not: we hang up.
-    Sooner,
-}
-
-fn announces_end(heard: &Heard) -> End {
+fn announces_end(heard: &Heard) -> bool {
     let Heard::Message { message: ClientMessage::Reply { zxid, result, .. }, .. } = heard else {
-        return End::No;
+        return false;
     };
     match result {
-        Err(ErrorCode::AUTH_FAILED) => End::Yes,
-        Err(ErrorCode::UNIMPLEMENTED) if *zxid == -1 => End::Sooner,
-        _ => End::No,
+        Err(ErrorCode::AUTH_FAILED) => true,
+        Err(ErrorCode::UNIMPLEMENTED) => *zxid == -1,
+        _ => false,
     }
 }
 

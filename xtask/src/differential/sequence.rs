@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use zebu_core::ids::Zxid;
 use zebu_core::proto::{
-    Acl, AddWatchMode, CreateRequest, Id, Request, SetWatches, WatcherType, create_flags, perms,
+    Acl, AddWatchMode, CreateRequest, CreateTtlRequest, Id, Request, SetWatches, WatcherType,
+    create_flags, perms,
 };
 
 /// Sessions of a case.
@@ -18,6 +19,9 @@ const STEPS_MAX: usize = 40;
 
 /// Stands for the case's own directory at the start of a path.
 pub(super) const HERE: &str = "~";
+/// And this for the quotas on paths in that directory.
+pub(super) const QUOTAS_HERE: &str = "?";
+pub(super) const QUOTA: &str = "/zookeeper/quota";
 
 #[derive(Clone, Debug)]
 pub(super) struct Step {
@@ -54,25 +58,37 @@ pub(super) enum Credentials {
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    (prop::bool::weighted(0.8), vec(step(), 1..=STEPS_MAX)).prop_map(|(furnished, drawn)| {
-        let mut steps = if furnished { vec![furnish()] } else { vec![] };
+    prop_oneof![
+        4 => steps_of(action().boxed(), &NODES_AT_FIRST),
+        1 => steps_of(with_quotas(SOFT_LIMITS), &QUOTAS_AT_FIRST),
+        1 => steps_of(with_quotas(HARD_LIMITS).prop_map(one_at_a_time).boxed(), &QUOTAS_AT_FIRST),
+    ]
+}
+
+/// Steps with these actions, usually with something to find for them.
+fn steps_of(
+    action: BoxedStrategy<Action>,
+    at_first: &'static [&'static str],
+) -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..SESSIONS, action).prop_map(|(session, action)| Step { session, action });
+    (prop::bool::weighted(0.8), vec(step, 1..=STEPS_MAX)).prop_map(|(furnished, drawn)| {
+        let mut steps = if furnished { vec![furnish(at_first)] } else { vec![] };
         steps.extend(drawn);
         steps
     })
 }
 
-/// Something to find for the others.
-fn furnish() -> Step {
+const NODES_AT_FIRST: [&str; 4] = ["~/a", "~/b", "~/a/a", "~/a/b"];
+const QUOTAS_AT_FIRST: [&str; 7] =
+    ["~/a", "?/a", "?/a/zookeeper_limits", "?/a/zookeeper_stats", "~/a/a", "?/b", "?/a/a"];
+
+fn furnish(paths: &[&str]) -> Step {
     let create = |path: &str| {
         let (path, acl, flags) = (path.into(), Acl::open(), create_flags::PERSISTENT);
-        Request::Create(CreateRequest { path, data: None, acl, flags })
+        Request::Create(CreateRequest { path, data: Some(Bytes::new()), acl, flags })
     };
-    let creates = ["~/a", "~/b", "~/a/a", "~/a/b"].map(create);
-    Step { session: 0, action: Action::Ask(creates.into()) }
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    (0..SESSIONS, action()).prop_map(|(session, action)| Step { session, action })
+    let creates = paths.iter().map(|path| create(path)).collect();
+    Step { session: 0, action: Action::Ask(creates) }
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -88,22 +104,63 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Java may answer auth before what was asked earlier; what stands behind the end of a session may
-/// be read or not; and what stands behind a setACL, see [`super::known`].
-fn takes_its_turn(request: &Request) -> bool {
-    !matches!(
-        request,
-        Request::Auth { .. }
-            | Request::Sasl { .. }
-            | Request::CloseSession
-            | Request::SetAcl { .. }
-    )
+/// Also requests about quotas, with limits like these.
+fn with_quotas(limits: &'static [&'static str]) -> BoxedStrategy<Action> {
+    let about_quotas = about_quotas(limits).prop_map(|request| Action::Ask(vec![request]));
+    prop_oneof![3 => action(), 1 => about_quotas].boxed()
 }
 
-/// Java's sync can say a null path again, and ours cannot; and the zxid in setWatches is not the
-/// same at both.
+/// Nothing that Java judges before something else is applied: see [`super::known`].
+fn one_at_a_time(action: Action) -> Action {
+    match action {
+        Action::Ask(mut requests) => {
+            requests.truncate(1);
+            Action::Ask(requests.into_iter().map(with_one_write).collect())
+        }
+        Action::Cut { request, lost } => Action::Cut { request: with_one_write(request), lost },
+        Action::Spoilt { request, at, byte } => {
+            Action::Spoilt { request: with_one_write(request), at, byte }
+        }
+        Action::Longer { request, more } => {
+            Action::Longer { request: with_one_write(request), more }
+        }
+        Action::Raw { .. } | Action::Connect(_) => action,
+    }
+}
+
+fn with_one_write(mut request: Request) -> Request {
+    if let Request::Multi(parts) = &mut request {
+        let mut writes = 0;
+        parts.retain(|part| {
+            writes += u32::from(!matches!(part, Request::Check { .. }));
+            writes <= 1 || matches!(part, Request::Check { .. })
+        });
+    }
+    request
+}
+
+/// Java may answer auth before what was asked earlier; what stands behind the end of a session may
+/// be read or not; and what stands behind a setACL or a container with odd flags, see [`super::known`].
+fn takes_its_turn(request: &Request) -> bool {
+    use create_flags::{EPHEMERAL, EPHEMERAL_SEQUENTIAL};
+    match request {
+        Request::CreateContainer(create) => {
+            ![EPHEMERAL, EPHEMERAL_SEQUENTIAL].contains(&create.flags)
+        }
+        request => !matches!(
+            request,
+            Request::Auth { .. }
+                | Request::Sasl { .. }
+                | Request::CloseSession
+                | Request::SetAcl { .. }
+        ),
+    }
+}
+
+/// Java's sync can say a null path again, and ours cannot; the zxid in setWatches is not the same at
+/// both; and createTTL could become one that stops Java.
 fn spoils_alike(request: &Request) -> bool {
-    !matches!(request, Request::Sync { .. } | Request::SetWatches(_))
+    !matches!(request, Request::Sync { .. } | Request::SetWatches(_) | Request::CreateTtl(_))
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -111,6 +168,8 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         16 => create().prop_map(Request::Create),
         6 => create().prop_map(Request::Create2),
+        2 => create().prop_map(Request::CreateContainer),
+        3 => create_ttl().prop_map(Request::CreateTtl),
         9 => (any_path(), version()).prop_map(|(path, version)| Request::Delete { path, version }),
         8 => (any_path(), watch()).prop_map(|(path, watch)| Request::Exists { path, watch }),
         8 => (any_path(), watch()).prop_map(|(path, watch)| Request::GetData { path, watch }),
@@ -145,6 +204,8 @@ fn part() -> impl Strategy<Value = Request> {
     prop_oneof![
         12 => create().prop_map(Request::Create),
         6 => create().prop_map(Request::Create2),
+        2 => create().prop_map(Request::CreateContainer),
+        3 => create_ttl().prop_map(Request::CreateTtl),
         8 => (inner_path(), version()).prop_map(|(path, version)| Request::Delete { path, version }),
         8 => (inner_path(), data(), version())
             .prop_map(|(path, data, version)| Request::SetData { path, data, version }),
@@ -187,6 +248,7 @@ fn create() -> impl Strategy<Value = CreateRequest> {
         6 => Just(create_flags::EPHEMERAL),
         5 => Just(create_flags::PERSISTENT_SEQUENTIAL),
         4 => Just(create_flags::EPHEMERAL_SEQUENTIAL),
+        1 => Just(create_flags::CONTAINER),
         1 => select(vec![create_flags::TTL, create_flags::TTL_SEQUENTIAL, 7, -1, i32::MIN]),
     ];
     (inner_path(), data(), acl(), flags).prop_map(|(path, data, acl, flags)| CreateRequest {
@@ -196,6 +258,68 @@ fn create() -> impl Strategy<Value = CreateRequest> {
         flags,
     })
 }
+
+/// With flags of another kind only times that Java refuses.
+fn create_ttl() -> impl Strategy<Value = CreateTtlRequest> {
+    let flags = select(vec![create_flags::TTL, create_flags::TTL, create_flags::TTL_SEQUENTIAL]);
+    let times = vec![1, 60_000, (1 << 40) - 1, 1 << 40, 0, -1, i64::MIN, i64::MAX];
+    let of_ttl = (create(), flags, select(times)).prop_map(|(create, flags, ttl_ms)| {
+        CreateTtlRequest { create: CreateRequest { flags, ..create }, ttl_ms }
+    });
+    let of_others = (create(), select(vec![0, 1, 60_000]))
+        .prop_map(|(create, ttl_ms)| CreateTtlRequest { create, ttl_ms });
+    prop_oneof![6 => of_ttl, 1 => of_others]
+}
+
+/// As well-formed as Java needs it.
+fn about_quotas(limits: &'static [&'static str]) -> impl Strategy<Value = Request> {
+    let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+    let limits_path = || quota_path("zookeeper_limits");
+    let stats_path = || quota_path("zookeeper_stats");
+    let limits = move || select(limits).prop_map(text);
+    let create = |(path, data): (String, Option<Bytes>)| {
+        let (acl, flags) = (Acl::open(), create_flags::PERSISTENT);
+        Request::Create(CreateRequest { path, data, acl, flags })
+    };
+    let set_data =
+        |(path, data): (String, Option<Bytes>)| Request::SetData { path, data, version: -1 };
+    let either = || prop_oneof![limits_path(), stats_path()];
+    prop_oneof![
+        3 => (limits_path(), limits()).prop_map(create),
+        3 => (stats_path(), data()).prop_map(create),
+        2 => (limits_path(), limits()).prop_map(set_data),
+        1 => (stats_path(), select(USAGES).prop_map(text)).prop_map(set_data),
+        2 => either().prop_map(|path| Request::Delete { path, version: -1 }),
+        8 => (stats_path(), watch()).prop_map(|(path, watch)| Request::GetData { path, watch }),
+        1 => (either(), watch()).prop_map(|(path, watch)| Request::Exists { path, watch }),
+        1 => (quota_path(""), watch()).prop_map(|(path, watch)| Request::GetChildren2 { path, watch }),
+    ]
+}
+
+fn quota_path(name: &'static str) -> impl Strategy<Value = String> {
+    let limited = select(vec!["/a", "/a", "/a", "/a/a", "/b", ""]);
+    limited.prop_map(move |limited| match name {
+        "" => format!("{QUOTAS_HERE}{limited}"),
+        name => format!("{QUOTAS_HERE}{limited}/{name}"),
+    })
+}
+
+const SOFT_LIMITS: &[&str] = &["count=3,bytes=8", "count=-1,bytes=-1", "bytes=0", ""];
+const HARD_LIMITS: &[&str] = &[
+    "count=1,bytes=1=;countHardLimit=3",
+    "count=-1,bytes=-1=;byteHardLimit=4",
+    "byteHardLimit=9;countHardLimit=5",
+    "countHardLimit=-1,bytes=2",
+];
+/// What Java can read, in the stats of a quota.
+const USAGES: &[&str] = &[
+    "count=1,bytes=1",
+    "bytes=7",
+    "count==5,,bytes=2=;",
+    "other=3,count=2=;countHardLimit=7;=1",
+    "count=-9223372036854775808,bytes=9223372036854775807",
+    "",
+];
 
 fn set_watches() -> impl Strategy<Value = SetWatches> {
     let paths = || vec(any_path(), 0..3);
@@ -311,10 +435,22 @@ fn acl_entry() -> impl Strategy<Value = Acl> {
         ("digest", "a:b:c"),
         ("ip", "127.0.0.1"),
         ("ip", "127.0.0.0/8"),
+        ("ip", "127.0.0.1/32"),
+        ("ip", "127.0.0.2/31"),
+        ("ip", "126.0.0.0/7"),
+        ("ip", "0.0.0.0/0"),
+        ("ip", "127.0.0.1/"),
+        ("ip", "127.0.0.1/8/8"),
+        ("ip", "127.0.0.1/-1"),
+        ("ip", "127.0.0.256"),
+        ("ip", ""),
         ("ip", "127.0.0.0/33"),
         ("ip", "10.0.0.0/8"),
         ("ip", "1.2.3"),
         ("super", ""),
+        ("sasl", "bob"),
+        ("x509", "CN=bob"),
+        ("key", "x"),
         ("nobody", "x"),
         ("", ""),
     ];

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use zebu_core::proto::{Acl, ClientMessage, ConnectResponse, MultiResult, Response, Stat};
 
 use super::client::Heard;
-use super::sequence::HERE;
+use super::sequence::{HERE, QUOTA, QUOTAS_HERE};
 
 #[derive(Default)]
 pub(super) struct Words {
@@ -35,9 +35,10 @@ impl Words {
     }
 
     pub(super) fn path_on_server(&self, path: &str) -> String {
-        match path.strip_prefix(HERE) {
-            Some(rest) => format!("{}{rest}", self.directory),
-            None => path.into(),
+        match (path.strip_prefix(HERE), path.strip_prefix(QUOTAS_HERE)) {
+            (Some(rest), _) => format!("{}{rest}", self.directory),
+            (_, Some(rest)) => format!("{QUOTA}{}{rest}", self.directory),
+            (None, None) => path.into(),
         }
     }
     /// The zxid that is `since` behind the start of the case.
@@ -50,9 +51,11 @@ impl Words {
     }
 
     fn path(&self, path: &str) -> String {
-        match path.strip_prefix(&self.directory) {
-            Some(rest) => format!("{HERE}{rest}"),
-            None => path.into(),
+        let here = |path: &str| Some(path.strip_prefix(&self.directory)?.to_owned());
+        match (here(path), path.strip_prefix(QUOTA).and_then(here)) {
+            (Some(rest), _) => format!("{HERE}{rest}"),
+            (_, Some(rest)) => format!("{QUOTAS_HERE}{rest}"),
+            (None, None) => path.into(),
         }
     }
     fn zxid(&self, zxid: i64) -> String {
