@@ -13,6 +13,12 @@ use crate::ids::ServerId;
 use crate::mutant::Mutant;
 use crate::time::Duration;
 
+mod admission;
+
+pub use admission::{
+    Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
+};
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Config {
     pub my_id: ServerId,
@@ -38,6 +44,7 @@ pub struct Config {
     /// `zookeeper.commitLogCount`: committed transactions kept for DIFF; default 500.
     pub commit_log_count: usize,
     pub limits: Limits,
+    pub admission: Admission,
     pub containers: Containers,
     /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
     pub extended_types: bool,
@@ -65,8 +72,16 @@ pub struct Limits {
     pub conn_queue_max: usize,
     /// Client connections of one address (`maxClientCnxns`), 0 for no limit; default 60.
     pub conns_per_address_max: usize,
-    /// Proposals in flight at the leader before it takes no more requests (`globalOutstandingLimit`).
+    /// Client connections in all (`maxCnxns`), 0, the default, for no limit.
+    pub conns_max: usize,
+    /// Requests that are carried out in the whole ensemble before clients are read more slowly
+    /// (`globalOutstandingLimit`), see [`Config::outstanding_limit`]; default 1000.
     pub outstanding_max: usize,
+    /// Bytes that a client leaves unread before no more of its requests are answered: at least so much
+    /// may be on its way at any time.
+    pub unread_pause: usize,
+    /// Bytes that a client leaves unread, replies and events, before it is cut off.
+    pub unread_max: usize,
 }
 
 impl Default for Limits {
@@ -78,7 +93,10 @@ impl Default for Limits {
             election_frame_max: 512 * 1024,
             conn_queue_max: 1000,
             conns_per_address_max: 60,
+            conns_max: 0,
             outstanding_max: 1000,
+            unread_pause: 4 << 20,
+            unread_max: 64 << 20,
         }
     }
 }
@@ -200,6 +218,7 @@ impl Config {
             snap_count: 100_000,
             commit_log_count: 500,
             limits: Limits::default(),
+            admission: Admission::default(),
             containers: Containers::default(),
             extended_types: false,
             auth: AuthConfig::new(),

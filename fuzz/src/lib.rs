@@ -17,7 +17,7 @@ use zebu_core::proto::Request;
 use zebu_core::txn;
 
 pub use disk::{log_file, snapshot};
-pub use server::server_events;
+pub use server::{client_session, server_events};
 
 /// Small, so that a few bytes reach them.
 pub(crate) fn limits() -> Limits {

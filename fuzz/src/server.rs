@@ -1,12 +1,15 @@
 //! A server alone under an arbitrary schedule: connections, requests, completions and time, each
-//! chosen by the next byte. It must not panic, and must answer the same both times.
+//! chosen by the next byte. It must not panic, and must answer the same both times. And one beside
+//! whose clients somebody says arbitrary bytes.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::conn::client::ClientConn;
+use zebu_core::conn::client_side::ClientSideConn;
 use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
-use zebu_core::proto::{ClientRequest, ConnectRequest, Request};
+use zebu_core::proto::{Acl, ClientMessage, ClientRequest, ConnectRequest, CreateRequest, Request};
 use zebu_core::server::{Action, Epochs, Event, Port, Recovered, Server, StoreOp, Ticket};
 use zebu_core::time::{Instant, Now, WallTime};
 use zebu_core::tree::Database;
@@ -74,6 +77,59 @@ fn run(mut data: &[u8]) -> String {
         };
         server.handle(now, event);
     }
+}
+
+/// A client's bytes behind a proper ConnectRequest, through its connection into a server: another
+/// client is served as if nothing were.
+pub fn client_session(data: &[u8]) {
+    const STRANGER: ConnId = ConnId(1);
+    const NEIGHBOUR: ConnId = ConnId(2);
+    let mut server = Server::new(config(), nothing(), Now::default());
+    let mut told = vec![];
+    let mut tell = |server: &mut Server, event: Option<Event>| {
+        if let Some(event) = event {
+            server.handle(Now::default(), event);
+        }
+        while let Some(action) = server.poll() {
+            match action {
+                Action::Store { ticket, .. } => {
+                    server.handle(Now::default(), Event::Durable { upto: ticket });
+                }
+                Action::Reply { conn: NEIGHBOUR, message } => told.push(message),
+                Action::CloseConn { conn: NEIGHBOUR, why } => panic!("closed: {why:?}"),
+                Action::Halt { why } => panic!("halts: {why}"),
+                _ => {}
+            }
+        }
+    };
+    tell(&mut server, None);
+    for conn in [STRANGER, NEIGHBOUR] {
+        tell(&mut server, Some(Event::ConnOpen { conn, ip: "127.0.0.1".into(), port: 1 }));
+        tell(&mut server, Some(Event::Client { conn, request: connect() }));
+    }
+
+    let mut stranger = ClientConn::new(&crate::limits());
+    // Its own hello is behind it.
+    stranger.receive(&hello());
+    stranger.receive(data);
+    let _ = stranger.next();
+    while let Ok(Some(request)) = stranger.next() {
+        tell(&mut server, Some(Event::Client { conn: STRANGER, request }));
+    }
+    tell(&mut server, Some(Event::ConnGone { conn: STRANGER }));
+
+    let acl = Acl::open();
+    let create = CreateRequest { path: "/neighbour".into(), data: None, acl, flags: 0 };
+    let request = ClientRequest::Request { xid: Xid(1), request: Request::Create(create) };
+    tell(&mut server, Some(Event::Client { conn: NEIGHBOUR, request }));
+    let served = matches!(told.last(), Some(ClientMessage::Reply { xid: Xid(1), .. }));
+    assert!(served, "the neighbour was told {told:?}");
+}
+
+fn hello() -> Vec<u8> {
+    let mut bytes = vec![];
+    ClientSideConn::new(&crate::limits()).encode(&connect(), &mut bytes);
+    bytes
 }
 
 fn later(now: Now, ms: u64) -> Now {

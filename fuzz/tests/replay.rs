@@ -15,7 +15,7 @@ macro_rules! targets {
 
 targets! {
     jute_record client_frame client_answer quorum_frame election_frame txn_entry log_file snapshot
-    server_events
+    server_events client_session
 }
 
 /// xorshift64; any fixed sequence would do.

@@ -4,15 +4,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 
 use zebu_core::conn::client::{ClientConn, ClientMisbehaved};
 use zebu_core::ids::ConnId;
-use zebu_core::proto::{ClientMessage, ClientRequest, FourLetterWord, MultiResult, Response};
+use zebu_core::proto::{ClientMessage, ClientRequest, FourLetterWord};
 
-use crate::connection::{self, Ended, Machine, Reading, Terms};
+use crate::connection::{self, Batch, Ended, Machine, Reading, Terms};
 use crate::inbox::Input;
 use crate::machine;
 use crate::outbox::{Outbox, Outgoing};
@@ -21,26 +22,29 @@ use crate::shared::Shared;
 /// Serves one client to its end. The driver hears of the end whatever it is: a panic too.
 pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
     let conn = shared.next_conn();
-    let outbox = Arc::new(Outbox::default());
+    let settings = &shared.settings;
+    let limits = &settings.config.limits;
+    let outbox = Arc::new(Outbox::new(shared.load.clone(), limits.unread_pause / 2));
     let _gone = Gone { conn, shared: shared.clone() };
     shared.inbox.push(Input::ConnOpen { conn, from, outbox: outbox.clone() });
 
-    let settings = &shared.settings;
     let terms = Terms {
         handshake_timeout: settings.handshake_timeout,
         drain_timeout: settings.bounds.drain_timeout,
-        in_flight_max: settings.config.limits.conn_queue_max,
-        unsent_max: settings.bounds.client_outbox_pause,
-        counts_messages: true,
+        in_flight_max: limits.conn_queue_max,
+        in_flight_bytes_max: settings.bounds.client_inflight_max,
     };
     let machine = ClientMachine {
-        conn: ClientConn::new(&settings.config.limits),
+        conn: ClientConn::new(limits),
+        id: conn,
         queue: Vec::new(),
+        session_timeout: None,
         shared: shared.clone(),
     };
-    let deliver = |requests: Vec<ClientRequest>, bytes: usize| {
+    let deliver = |batch: Batch<ClientRequest>| {
+        let Batch { messages: requests, lengths, bytes } = batch;
         shared.traffic.received.fetch_add(bytes as u64, Relaxed);
-        outbox.admit(requests.len());
+        outbox.admit(lengths);
         if let [ClientRequest::FourLetterWord(word)] = *requests
             && let Some(refusal) = refusal(word, &shared)
         {
@@ -58,6 +62,7 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
             }
             _ => false,
         };
+        shared.load.read(requests.len());
         shared.inbox.push(Input::Requests { conn, requests });
         // People close their end behind a word and still wait for the answer (`echo ruok | nc`).
         if word { Reading::Enough } else { Reading::On }
@@ -68,7 +73,7 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
             shared.traffic.silent.fetch_add(1, Relaxed);
             info!("client {from} closed: {}", Ended::Silent);
         }
-        ended @ Ended::Cut => info!("client {from} closed: {ended}"),
+        ended @ (Ended::Idle | Ended::Cut) => info!("client {from} closed: {ended}"),
         ended @ (Ended::Eof | Ended::Broken(_) | Ended::Closed) => debug!("client {from}: {ended}"),
     }
 }
@@ -93,10 +98,16 @@ impl Drop for Gone {
     }
 }
 
+/// `RequestHeader`: what a frame has besides the request itself.
+const HEADER: usize = 8;
+
 struct ClientMachine {
     conn: ClientConn,
+    id: ConnId,
     /// Backwards: the next one to encode is the last.
     queue: Vec<ClientMessage>,
+    /// As it was negotiated.
+    session_timeout: Option<Duration>,
     shared: Arc<Shared>,
 }
 
@@ -111,7 +122,25 @@ impl Machine for ClientMachine {
     fn next(&mut self) -> Result<Option<ClientRequest>, ClientMisbehaved> {
         self.conn.next()
     }
+    fn length(&self) -> usize {
+        self.conn.frame_length().saturating_sub(HEADER)
+    }
+    fn announced(&self) -> Option<usize> {
+        self.conn.announced()
+    }
+    fn idle_max(&self) -> Option<Duration> {
+        self.session_timeout
+    }
+    fn drained(&mut self) {
+        let conn = self.id;
+        self.shared.inbox.push(Input::ConnDrained { conn });
+    }
     fn queue(&mut self, messages: &mut Vec<ClientMessage>) {
+        if let Some(ClientMessage::Connected(response)) = messages.first() {
+            let ms = u64::try_from(response.timeout_ms).unwrap_or(0);
+            // 0: the session is refused, and the connection ends anyway.
+            self.session_timeout = (ms > 0).then(|| Duration::from_millis(ms));
+        }
         debug_assert!(self.queue.is_empty(), "a writer takes more only when it has nothing left");
         self.queue.extend(messages.drain(..).rev());
     }
@@ -130,52 +159,9 @@ impl Machine for ClientMachine {
 
 impl Outgoing for ClientMessage {
     fn weight(&self) -> usize {
-        const HEADER: usize = 64;
-        let body = match self {
-            Self::Connected(_) => 0,
-            Self::Text(text) => text.len(),
-            Self::Event { event, .. } => event.path.len(),
-            Self::Reply { result: Err(_), .. } | Self::LoginRefused { .. } => 0,
-            Self::Reply { result: Ok(response), .. } => match response {
-                Response::Empty | Response::WatchAdded | Response::Stat(_) | Response::Count(_) => {
-                    0
-                }
-                Response::Path(path) | Response::PathStat { path, .. } => path.len(),
-                Response::Data { data, .. } | Response::Sasl { token: data } => {
-                    data.as_ref().map_or(0, |data| data.len())
-                }
-                Response::Acl { acl, .. } => {
-                    acl.iter().map(|acl| 16 + acl.id.scheme.len() + acl.id.id.len()).sum()
-                }
-                Response::Children(names)
-                | Response::Children2 { children: names, .. }
-                | Response::Ephemerals(names) => names_weight(names),
-                Response::Identities(ids) => {
-                    ids.iter().map(|id| 48 + id.scheme.len() + id.id.len()).sum()
-                }
-                Response::Multi(results) => results.iter().map(multi_weight).sum(),
-            },
-        };
-        HEADER + body
+        Self::weight(self)
     }
     fn settles(&self) -> bool {
         !matches!(self, Self::Event { .. })
-    }
-}
-
-fn names_weight(names: &[String]) -> usize {
-    names.iter().map(|name| 24 + name.len()).sum()
-}
-
-fn multi_weight(result: &MultiResult) -> usize {
-    const EACH: usize = 88;
-    match result {
-        MultiResult::Create { path } | MultiResult::Create2 { path, .. } => EACH + path.len(),
-        MultiResult::Data { data, .. } => EACH + data.as_ref().map_or(0, |data| data.len()),
-        MultiResult::Children(names) => EACH + names_weight(names),
-        MultiResult::Delete
-        | MultiResult::SetData { .. }
-        | MultiResult::Check
-        | MultiResult::Error(_) => EACH,
     }
 }

@@ -4,6 +4,7 @@
 //! [`crate::peer_link`].
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,20 @@ pub(crate) trait Machine: Send {
 
     fn receive(&mut self, bytes: &[u8]);
     fn next(&mut self) -> Result<Option<Self::In>, Self::Fault>;
+    /// Bytes of the message that `next` gave last.
+    fn length(&self) -> usize {
+        0
+    }
+    /// Bytes that the message says it has which is still coming.
+    fn announced(&self) -> Option<usize> {
+        None
+    }
+    /// How long the other side may neither say nor take anything.
+    fn idle_max(&self) -> Option<Duration> {
+        None
+    }
+    /// The other side has taken most of what it was sent, and somebody waits for that.
+    fn drained(&mut self) {}
     /// Takes over messages to send.
     fn queue(&mut self, messages: &mut Vec<Self::Out>);
     /// Appends to `out` until it holds `target` bytes or nothing is left; is more waiting?
@@ -42,11 +57,9 @@ pub(crate) struct Terms {
     pub(crate) handshake_timeout: Duration,
     /// To take what waits after core closed it.
     pub(crate) drain_timeout: Duration,
-    /// Reading pauses while so much is in flight, or while so much waits to be sent.
+    /// Reading pauses while so many messages, or so many bytes, are in flight.
     pub(crate) in_flight_max: usize,
-    pub(crate) unsent_max: usize,
-    /// Is it messages that are in flight (a client's requests), or bytes?
-    pub(crate) counts_messages: bool,
+    pub(crate) in_flight_bytes_max: usize,
 }
 
 /// Should more be read?
@@ -65,6 +78,8 @@ pub(crate) enum Ended {
     Misbehaved(String),
     /// It never said a whole message.
     Silent,
+    /// Nothing came and nothing went for as long as its session lives.
+    Idle,
     /// We closed it, and everything was sent.
     Closed,
     /// We closed it, and it did not take everything in time; or it was cut.
@@ -78,20 +93,22 @@ impl fmt::Display for Ended {
             Self::Broken(error) => write!(f, "broken: {error}"),
             Self::Misbehaved(why) => f.write_str(why),
             Self::Silent => f.write_str("no whole first message in time"),
+            Self::Idle => f.write_str("nothing came and nothing went"),
             Self::Closed => f.write_str("closed"),
             Self::Cut => f.write_str("cut with messages unsent"),
         }
     }
 }
 
-/// Serves one connection to its end. `deliver` gets the messages of each read with its length.
+/// Serves one connection to its end. `deliver` gets the messages of each read, with the bytes of each
+/// and of all that was read.
 pub(crate) async fn serve<S, M>(
     stream: S,
     machine: M,
     greeting: Vec<u8>,
     outbox: &Outbox<M::Out>,
     terms: &Terms,
-    deliver: impl FnMut(Vec<M::In>, usize) -> Reading,
+    deliver: impl FnMut(Batch<M::In>) -> Reading,
 ) -> Ended
 where
     S: AsyncRead + AsyncWrite,
@@ -99,18 +116,43 @@ where
 {
     let (mut read, write) = tokio::io::split(stream);
     let machine = Mutex::new(machine);
+    let moved = AtomicU64::new(0);
     let ended = tokio::select! {
         biased;
         () = outbox.cut_off() => Ended::Cut,
         () = async { outbox.closing().await; sleep(terms.drain_timeout).await } => Ended::Cut,
-        ended = write_all(write, &machine, greeting, outbox) => ended,
-        ended = read_all(&mut read, &machine, outbox, terms, deliver) => ended,
+        ended = write_all(write, &machine, greeting, outbox, &moved) => ended,
+        ended = read_all(&mut read, &machine, outbox, terms, &moved, deliver) => ended,
+        ended = idle(&machine, terms, &moved) => ended,
     };
     if matches!(ended, Ended::Closed) {
         let mut rest = [0; 512];
         let _ = timeout(LINGER, async { while let Ok(1..) = read.read(&mut rest).await {} }).await;
     }
     ended
+}
+
+/// What one read brought.
+pub(crate) struct Batch<In> {
+    pub(crate) messages: Vec<In>,
+    /// Of each message, as its machine counts them.
+    pub(crate) lengths: Vec<usize>,
+    /// Of everything that was read.
+    pub(crate) bytes: usize,
+}
+
+/// Ends when nothing moves for as long as the machine allows, or up to twice as long: a look at the
+/// clock for each read would cost more than it tells.
+// ZK: NIOServerCnxnFactory.ConnectionExpirerThread (3.9)
+async fn idle<M: Machine>(machine: &Mutex<M>, terms: &Terms, moved: &AtomicU64) -> Ended {
+    loop {
+        let before = moved.load(Relaxed);
+        let max = lock(machine).idle_max();
+        sleep(max.unwrap_or(terms.handshake_timeout)).await;
+        if max.is_some() && moved.load(Relaxed) == before {
+            return Ended::Idle;
+        }
+    }
 }
 
 fn lock<M>(machine: &Mutex<M>) -> MutexGuard<'_, M> {
@@ -122,6 +164,7 @@ async fn write_all<S, M>(
     machine: &Mutex<M>,
     greeting: Vec<u8>,
     outbox: &Outbox<M::Out>,
+    moved: &AtomicU64,
 ) -> Ended
 where
     S: AsyncWrite,
@@ -130,7 +173,7 @@ where
     let mut bytes = greeting;
     let mut messages = Vec::new();
     if !bytes.is_empty()
-        && let Err(error) = send(&mut stream, &mut bytes).await
+        && let Err(error) = send(&mut stream, &mut bytes, moved).await
     {
         return Ended::Broken(error);
     }
@@ -139,14 +182,16 @@ where
         lock(machine).queue(&mut messages);
         loop {
             let more = lock(machine).write(&mut bytes, WRITE_TARGET);
-            if let Err(error) = send(&mut stream, &mut bytes).await {
+            if let Err(error) = send(&mut stream, &mut bytes, moved).await {
                 return Ended::Broken(error);
             }
             if !more {
                 break;
             }
         }
-        outbox.written(taken);
+        if outbox.written(taken) {
+            lock(machine).drained();
+        }
         if taken.last {
             return match stream.shutdown().await {
                 Ok(()) => Ended::Closed,
@@ -160,8 +205,16 @@ where
 async fn send<S: AsyncWrite>(
     stream: &mut WriteHalf<S>,
     bytes: &mut Vec<u8>,
+    moved: &AtomicU64,
 ) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
+    let mut left = &bytes[..];
+    while !left.is_empty() {
+        match stream.write(left).await? {
+            0 => return Err(std::io::ErrorKind::WriteZero.into()),
+            length => left = &left[length..],
+        }
+        moved.fetch_add(1, Relaxed);
+    }
     stream.flush().await?;
     bytes.clear();
     // A long answer's buffer is not kept for an idle connection.
@@ -174,20 +227,22 @@ async fn read_all<S, M>(
     machine: &Mutex<M>,
     outbox: &Outbox<M::Out>,
     terms: &Terms,
-    mut deliver: impl FnMut(Vec<M::In>, usize) -> Reading,
+    moved: &AtomicU64,
+    mut deliver: impl FnMut(Batch<M::In>) -> Reading,
 ) -> Ended
 where
     S: AsyncRead,
     M: Machine,
 {
-    let first = read_batch(stream, machine, outbox, terms, &mut deliver, Until::FirstMessage);
+    let reader = Reader { machine, outbox, terms, moved };
+    let first = reader.read(stream, &mut deliver, Until::FirstMessage);
     match timeout(terms.handshake_timeout, first).await {
         Ok(Ok(Reading::On)) => {}
         Ok(Ok(Reading::Enough)) => return silence(terms).await,
         Ok(Err(ended)) => return ended,
         Err(_) => return Ended::Silent,
     }
-    match read_batch(stream, machine, outbox, terms, &mut deliver, Until::End).await {
+    match reader.read(stream, &mut deliver, Until::End).await {
         Ok(_) => silence(terms).await,
         Err(ended) => ended,
     }
@@ -205,71 +260,170 @@ enum Until {
     End,
 }
 
-async fn read_batch<S, M>(
-    stream: &mut ReadHalf<S>,
-    machine: &Mutex<M>,
-    outbox: &Outbox<M::Out>,
-    terms: &Terms,
-    deliver: &mut impl FnMut(Vec<M::In>, usize) -> Reading,
-    until: Until,
-) -> Result<Reading, Ended>
-where
-    S: AsyncRead,
-    M: Machine,
-{
-    let mut buffer = vec![0; BUFFER_IDLE];
-    let mut unreported = 0;
-    loop {
-        let length = match stream.read(&mut buffer).await {
-            Ok(0) => return Err(Ended::Eof),
-            Ok(length) => length,
-            Err(error) => return Err(Ended::Broken(error)),
-        };
-        unreported += length;
-        lock(machine).receive(&buffer[..length]);
-        let mut some = false;
+/// What the reading half needs of the rest.
+struct Reader<'a, M: Machine> {
+    machine: &'a Mutex<M>,
+    outbox: &'a Outbox<M::Out>,
+    terms: &'a Terms,
+    moved: &'a AtomicU64,
+}
+
+impl<M: Machine> Reader<'_, M> {
+    async fn read<S: AsyncRead>(
+        &self,
+        stream: &mut ReadHalf<S>,
+        deliver: &mut impl FnMut(Batch<M::In>) -> Reading,
+        until: Until,
+    ) -> Result<Reading, Ended> {
+        let mut buffer = vec![0; BUFFER_IDLE];
+        let mut unreported = 0;
         loop {
-            let room = outbox.room(terms.in_flight_max, terms.unsent_max).await;
-            let batch_max = if terms.counts_messages { room } else { usize::MAX };
-            let (messages, fault) = decode(machine, batch_max);
-            let full = messages.len() == batch_max;
-            if !messages.is_empty() {
-                some = true;
-                let reading = deliver(messages, std::mem::take(&mut unreported));
-                if matches!(reading, Reading::Enough) {
-                    return Ok(reading);
+            let length = match stream.read(&mut buffer).await {
+                Ok(0) => return Err(Ended::Eof),
+                Ok(length) => length,
+                Err(error) => return Err(Ended::Broken(error)),
+            };
+            self.moved.fetch_add(1, Relaxed);
+            unreported += length;
+            lock(self.machine).receive(&buffer[..length]);
+            let mut some = false;
+            loop {
+                let (count_max, bytes_max) =
+                    (self.terms.in_flight_max, self.terms.in_flight_bytes_max);
+                let room = self.outbox.room(count_max, bytes_max).await;
+                let (batch, end) = self.decode(room, &mut unreported);
+                if !batch.messages.is_empty() {
+                    some = true;
+                    let reading = deliver(batch);
+                    if matches!(reading, Reading::Enough) {
+                        return Ok(reading);
+                    }
+                }
+                match end {
+                    End::Full => {}
+                    End::Empty => break,
+                    End::Fault(fault) => return Err(Ended::Misbehaved(fault)),
                 }
             }
-            if let Some(fault) = fault {
-                return Err(Ended::Misbehaved(fault));
+            if some && until == Until::FirstMessage {
+                return Ok(Reading::On);
             }
-            if !full {
-                break;
+            // Much comes: read more at once. Little comes: keep little.
+            if length == buffer.len() {
+                buffer.resize((4 * length).min(BUFFER_BUSY), 0);
+            } else if length < BUFFER_IDLE && buffer.len() > BUFFER_IDLE {
+                buffer.truncate(BUFFER_IDLE);
+                buffer.shrink_to_fit();
             }
         }
-        if some && until == Until::FirstMessage {
-            return Ok(Reading::On);
+    }
+
+    /// Whole messages of what came, at most so many, and why there are no more.
+    fn decode(&self, count_max: usize, unreported: &mut usize) -> (Batch<M::In>, End) {
+        let load = self.outbox.load();
+        let refused = |bytes| {
+            let why = format!("a request of {bytes} bytes: the large ones have as many as may be");
+            End::Fault(why)
+        };
+        let mut machine = lock(self.machine);
+        let mut batch = Batch { messages: Vec::new(), lengths: Vec::new(), bytes: 0 };
+        let end = loop {
+            if batch.messages.len() == count_max {
+                break End::Full;
+            }
+            match machine.next() {
+                Ok(Some(message)) => {
+                    let length = machine.length();
+                    if !load.take(length) {
+                        break refused(length);
+                    }
+                    batch.messages.push(message);
+                    batch.lengths.push(length);
+                }
+                Ok(None) => match machine.announced().filter(|bytes| !load.would_fit(*bytes)) {
+                    None => break End::Empty,
+                    Some(bytes) => break refused(bytes),
+                },
+                Err(fault) => break End::Fault(fault.to_string()),
+            }
+        };
+        if !batch.messages.is_empty() {
+            batch.bytes = std::mem::take(unreported);
         }
-        // Much comes: read more at once. Little comes: keep little.
-        if length == buffer.len() {
-            buffer.resize((4 * length).min(BUFFER_BUSY), 0);
-        } else if length < BUFFER_IDLE && buffer.len() > BUFFER_IDLE {
-            buffer.truncate(BUFFER_IDLE);
-            buffer.shrink_to_fit();
-        }
+        (batch, end)
     }
 }
 
-/// Whole messages of what came, and why there will be no more if there will not.
-fn decode<M: Machine>(machine: &Mutex<M>, batch_max: usize) -> (Vec<M::In>, Option<String>) {
-    let mut machine = lock(machine);
-    let mut messages = Vec::new();
-    while messages.len() < batch_max {
-        match machine.next() {
-            Ok(Some(message)) => messages.push(message),
-            Ok(None) => break,
-            Err(fault) => return (messages, Some(fault.to_string())),
+/// Why a batch has no more messages.
+enum End {
+    /// There may be more.
+    Full,
+    /// More bytes must come first.
+    Empty,
+    Fault(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Each byte is a message, and so it is sent.
+    struct Bytes {
+        came: Vec<u8>,
+        waits: Vec<u8>,
+        idle_max: Option<Duration>,
+    }
+
+    impl Machine for Bytes {
+        type In = u8;
+        type Out = u8;
+        type Fault = &'static str;
+
+        fn receive(&mut self, bytes: &[u8]) {
+            self.came.extend(bytes.iter().rev());
+        }
+        fn next(&mut self) -> Result<Option<u8>, &'static str> {
+            Ok(self.came.pop())
+        }
+        fn idle_max(&self) -> Option<Duration> {
+            self.idle_max
+        }
+        fn queue(&mut self, messages: &mut Vec<u8>) {
+            self.waits.append(messages);
+        }
+        fn write(&mut self, out: &mut Vec<u8>, _: usize) -> bool {
+            out.append(&mut self.waits);
+            false
         }
     }
-    (messages, None)
+
+    #[tokio::test]
+    async fn a_connection_ends_when_nothing_moves_on_it() {
+        let (mut far, near) = tokio::io::duplex(100);
+        let terms = Terms {
+            handshake_timeout: Duration::from_millis(10),
+            drain_timeout: Duration::from_secs(60),
+            in_flight_max: 10,
+            in_flight_bytes_max: 10,
+        };
+        let outbox = Arc::new(Outbox::default());
+        let machine = Bytes {
+            came: Vec::new(),
+            waits: Vec::new(),
+            idle_max: Some(Duration::from_millis(50)),
+        };
+        let mut came = Vec::new();
+        let deliver = |batch: Batch<u8>| {
+            came.extend(batch.messages);
+            Reading::On
+        };
+        far.write_all(b"hello").await.expect("it is open");
+        // It ends although the far end stays open.
+        let ended = serve(near, machine, Vec::new(), &outbox, &terms, deliver).await;
+        assert!(matches!(ended, Ended::Idle), "{ended}");
+        assert_eq!(came, b"hello");
+        drop(far);
+    }
 }

@@ -27,8 +27,8 @@ use crate::disk::{Disk, Reports, RunningDisk};
 use crate::inbox::{Input, LinkUp};
 use crate::machine::Meter;
 use crate::outbox::Outbox;
-use crate::ports::{self, BindError};
-use crate::settings::{Address, ServerSettings};
+use crate::ports::{self, BindError, SocketOptions};
+use crate::settings::{Address, ServerSettings, SocketSettings};
 use crate::shared::Shared;
 use crate::{client_port, peer_link};
 
@@ -106,6 +106,8 @@ struct Sender<M> {
     name: String,
     outbox: Arc<Outbox<M>>,
     staged: Vec<M>,
+    /// Core waits until it has taken most of what is staged and before that.
+    await_drained: bool,
 }
 
 impl<D: RunningDisk> Driver<D> {
@@ -179,6 +181,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
         let ended = loop {
             // Core may have something to do before anything happens.
             self.act();
+            self.shared.load.in_core(self.server.in_process());
             if let Some(why) = self.halted.take() {
                 break Ended::Halted(why);
             }
@@ -220,11 +223,12 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
         match input {
             Input::ConnOpen { conn, from, outbox } => {
                 let name = format!("client {from}");
-                self.conns.insert(conn, Sender { name, outbox, staged: Vec::new() });
+                self.conns.insert(conn, Sender::new(name, outbox));
                 let (ip, port) = (from.ip().to_string(), from.port());
                 self.tell(now, Event::ConnOpen { conn, ip, port });
             }
             Input::Requests { conn, requests } => {
+                self.shared.load.told(requests.len());
                 if self.conns.contains_key(&conn) {
                     for request in requests {
                         self.tell(now, Event::Client { conn, request });
@@ -241,10 +245,15 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                 machine.syncs = self.syncs.measured();
                 self.tell(now, Event::Machine(machine));
             }
+            Input::ConnDrained { conn } => {
+                if self.conns.contains_key(&conn) {
+                    self.tell(now, Event::ConnDrained { conn });
+                }
+            }
             Input::LinkUp { link, up, outbox } => self.link_up(now, link, up, outbox),
-            Input::Messages { link, messages, bytes } => {
+            Input::Messages { link, messages } => {
                 if let Some(sender) = self.links.get(&link) {
-                    sender.outbox.settle(bytes);
+                    sender.outbox.settle(1);
                     for message in messages {
                         self.tell(now, Event::Peer { link, message });
                     }
@@ -271,7 +280,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
 
     fn link_up(&mut self, now: Now, link: LinkId, up: LinkUp, outbox: Arc<Outbox<PeerMessage>>) {
         let LinkUp { port, peer, dialled, name } = up;
-        self.links.insert(link, Sender { name, outbox, staged: Vec::new() });
+        self.links.insert(link, Sender::new(name, outbox));
         if let Some(peer) = peer
             && self.unreachable.remove(&(peer, port)).is_some()
         {
@@ -326,10 +335,18 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                     sender.staged.push(message);
                 }
             }
+            Action::AwaitDrained { conn } => {
+                if let Some(sender) = self.conns.get_mut(&conn) {
+                    if sender.staged.is_empty() {
+                        self.conns_to_flush.push(conn);
+                    }
+                    sender.await_drained = true;
+                }
+            }
             Action::CloseConn { conn, why } => {
                 if let Some(mut sender) = self.conns.remove(&conn) {
                     log_close(&sender.name, &why);
-                    sender.close();
+                    if why == CloseReason::Unread { sender.outbox.cut() } else { sender.close() }
                 }
             }
             Action::Store { ticket, op } => self.store.push((ticket, op)),
@@ -366,20 +383,16 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
         Some(Address::new(member.host.clone(), port))
     }
 
-    /// Hands what was staged to the connections' tasks. Who lets too much wait is cut: it costs
-    /// nobody else.
+    /// Hands what was staged to the connections' tasks. A peer that lets too much wait is cut: it
+    /// costs nobody else. Of a client core judges that.
     fn flush(&mut self) {
-        let bounds = &self.shared.settings.bounds;
-        let (client_max, link_max) = (bounds.client_outbox_max, bounds.link_outbox_max);
+        let link_max = self.shared.settings.bounds.link_outbox_max;
         let now = self.clock.now();
         for conn in std::mem::take(&mut self.conns_to_flush) {
             let Some(sender) = self.conns.get_mut(&conn) else { continue };
-            let weight = sender.outbox.push(&mut sender.staged);
-            if weight > client_max {
-                warn!("{} is cut: it leaves {weight} bytes unread", sender.name);
-                sender.outbox.cut();
-                self.conns.remove(&conn);
-                self.tell(now, Event::ConnGone { conn });
+            sender.outbox.push(&mut sender.staged);
+            if std::mem::take(&mut sender.await_drained) && sender.outbox.await_drained() {
+                self.tell(now, Event::ConnDrained { conn });
             }
         }
         for link in std::mem::take(&mut self.links_to_flush) {
@@ -425,6 +438,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                         Input::LinkUp { outbox, .. } => outbox.cut(),
                         Input::Requests { .. }
                         | Input::Machine(_)
+                        | Input::ConnDrained { .. }
                         | Input::Messages { .. }
                         | Input::DialFailed { .. }
                         | Input::Disk(_) => {}
@@ -440,6 +454,9 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<M: crate::outbox::Outgoing> Sender<M> {
+    fn new(name: String, outbox: Arc<Outbox<M>>) -> Self {
+        Self { name, outbox, staged: Vec::new(), await_drained: false }
+    }
     /// Lets what is staged and what waits go out, then closes.
     fn close(&mut self) {
         if !self.staged.is_empty() {
@@ -459,21 +476,24 @@ struct Listeners {
 impl Listeners {
     /// The peers' ports first: who can reach the client port can be served.
     async fn open(settings: &ServerSettings) -> Result<Self, BindError> {
-        let open = |what, address: &Option<Address>| {
+        let SocketSettings { backlog, client_keepalive, peer_keepalive } = settings.sockets;
+        let client = SocketOptions { backlog, keepalive: client_keepalive };
+        let peer = SocketOptions { backlog: None, keepalive: peer_keepalive };
+        let open = |what, address: &Option<Address>, options| {
             let address = address.clone();
             async move {
                 match address {
                     Some(address) => {
-                        ports::bind(what, &address, settings.bind_retry).await.map(Some)
+                        ports::bind(what, &address, settings.bind_retry, options).await.map(Some)
                     }
                     None => Ok(None),
                 }
             }
         };
         Ok(Self {
-            election: open("election", &settings.election).await?,
-            quorum: open("quorum", &settings.quorum).await?,
-            client: open("client", &settings.client).await?,
+            election: open("election", &settings.election, peer).await?,
+            quorum: open("quorum", &settings.quorum, peer).await?,
+            client: open("client", &settings.client, client).await?,
         })
     }
 
@@ -484,19 +504,30 @@ impl Listeners {
         {
             let shared = shared.clone();
             tasks.extend(listener.map(|listener| {
-                ports::accept(what, listener, move |stream, from| {
+                ports::accept(what, listener, usize::MAX, move |stream, from| {
                     peer_link::accepted(stream, from, port, shared.clone())
                 })
             }));
         }
         let shared = shared.clone();
+        let at_once = conns_at_once(shared.settings.bounds.spare_files);
         tasks.extend(self.client.map(|listener| {
-            ports::accept("client", listener, move |stream, from| {
+            ports::accept("client", listener, at_once, move |stream, from| {
                 client_port::serve(stream, from, shared.clone())
             })
         }));
         tasks
     }
+}
+
+/// Clients that can be connected and leave `spare` files to be opened: a server that cannot open its
+/// next log must stop.
+fn conns_at_once(spare: usize) -> usize {
+    #[cfg(not(madsim))]
+    let files = crate::files::limit();
+    #[cfg(madsim)]
+    let files = usize::MAX;
+    files.saturating_sub(spare).max(1)
 }
 
 /// Both of core's clocks.
@@ -530,6 +561,10 @@ fn log_close(name: &str, why: &CloseReason) {
         CloseReason::TooManyConnections => {
             warn!("{name} closed: its address has as many as maxClientCnxns allows");
         }
+        CloseReason::ServerFull => warn!("{name} closed: there are as many as maxCnxns allows"),
+        CloseReason::Throttled => info!("{name} closed: connections come too fast"),
+        CloseReason::Stale => info!("{name} closed: a request waited longer than its session"),
+        CloseReason::Unread => warn!("{name} is cut: it leaves too much unread"),
         CloseReason::ClientAhead { seen, ours } => {
             info!("{name} closed: it has seen zxid 0x{seen:x}, we are at 0x{ours:x} only");
         }

@@ -32,16 +32,17 @@ pub(crate) enum Input {
     },
     /// Before a four-letter word that shows it.
     Machine(Box<Machine>),
+    ConnDrained {
+        conn: ConnId,
+    },
     LinkUp {
         link: LinkId,
         up: LinkUp,
         outbox: Arc<Outbox<PeerMessage>>,
     },
-    /// `bytes` is what they took on the wire: the link's reader has so much less to wait for.
     Messages {
         link: LinkId,
         messages: Vec<PeerMessage>,
-        bytes: usize,
     },
     LinkDown {
         link: LinkId,

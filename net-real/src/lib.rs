@@ -3,7 +3,7 @@
 //!
 //! * [`driver`]: the task that owns core, a turn at a time;
 //! * `connection`: the task that owns a stream; `client_port` and `peer_link` are its three kinds;
-//! * `inbox` and `outbox`: what lies between, and all the bounds;
+//! * `inbox` and `outbox`: what lies between; `load`: what all clients together ask;
 //! * [`disk`]: the log's thread and the files, behind traits;
 //! * [`zoo_cfg`] and [`settings`]: what an operator says;
 //! * [`cli`]: `zebu cli`.
@@ -16,6 +16,7 @@ mod connection;
 pub mod disk;
 pub mod driver;
 mod inbox;
+mod load;
 mod machine;
 mod outbox;
 mod peer_link;
@@ -26,6 +27,8 @@ pub mod zoo_cfg;
 
 #[cfg(not(madsim))]
 pub mod cli;
+#[cfg(not(madsim))]
+mod files;
 #[cfg(not(madsim))]
 pub mod serve;
 #[cfg(not(madsim))]

@@ -17,7 +17,7 @@ use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::{Notification, QuorumPacket};
 use zebu_core::server::{PeerMessage, Port};
 
-use crate::connection::{self, Ended, Machine, Reading, Terms};
+use crate::connection::{self, Batch, Ended, Machine, Reading, Terms};
 use crate::inbox::{Input, LinkUp};
 use crate::outbox::{Outbox, Outgoing};
 use crate::settings::Address;
@@ -53,6 +53,10 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
         Err(_) => return failed(format!("{address}: no answer in time")),
     };
     let _ = stream.set_nodelay(true);
+    #[cfg(not(madsim))]
+    if shared.settings.sockets.peer_keepalive {
+        let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
+    }
 
     let config = &shared.settings.config;
     let link = Link::new(port, Some(to), &format!("server {to} at {address}"), &shared);
@@ -71,7 +75,7 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
 fn log_end(name: &str, ended: &Ended) {
     match ended {
         Ended::Misbehaved(why) => warn!("{name} closed: {why}"),
-        Ended::Silent => info!("{name} closed: {ended}"),
+        Ended::Silent | Ended::Idle => info!("{name} closed: {ended}"),
         Ended::Eof | Ended::Broken(_) | Ended::Closed | Ended::Cut => debug!("{name}: {ended}"),
     }
 }
@@ -126,21 +130,21 @@ impl Link {
         let terms = Terms {
             handshake_timeout,
             drain_timeout: settings.bounds.drain_timeout,
-            in_flight_max: IN_FLIGHT_MAX,
-            unsent_max: usize::MAX,
-            counts_messages: false,
+            in_flight_max: usize::MAX,
+            in_flight_bytes_max: IN_FLIGHT_MAX,
         };
-        let deliver = |heard: Vec<Heard>, bytes| {
-            let mut messages = Vec::with_capacity(heard.len());
-            for heard in heard {
+        let deliver = |batch: Batch<Heard>| {
+            let mut messages = Vec::with_capacity(batch.messages.len());
+            for heard in batch.messages {
                 match heard {
                     Heard::Hello { peer } => self.up(Some(peer)),
                     Heard::Message(message) => messages.push(message),
                 }
             }
             if !messages.is_empty() {
-                self.outbox.admit(bytes);
-                self.shared.inbox.push(Input::Messages { link: self.id, messages, bytes });
+                // Settled together, when core has been told of them.
+                self.outbox.admit([batch.bytes]);
+                self.shared.inbox.push(Input::Messages { link: self.id, messages });
             }
             Reading::On
         };

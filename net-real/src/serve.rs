@@ -44,6 +44,7 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
     (settings.data_dir, settings.log_dir) = (data_dir.clone(), log_dir.clone());
     let my_id = settings.config.my_id;
     let members = settings.config.ensemble.members.len();
+    crate::files::raise_limit();
     let shutdown = signals::shutdown().context("cannot catch signals")?;
 
     let auto_purge = settings.auto_purge;

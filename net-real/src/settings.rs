@@ -23,8 +23,10 @@ pub struct ServerSettings {
     pub bind_retry: BindRetry,
     /// `cnxTimeout`: to connect to a peer; default 5 s.
     pub dial_timeout: Duration,
-    /// `nio.sessionlessCnxnTimeout`: to say the first word on an accepted connection; default 10 s.
+    /// `nio.sessionlessCnxnTimeout`: to say the whole first message on an accepted connection, however
+    /// its bytes come; default 10 s.
     pub handshake_timeout: Duration,
+    pub sockets: SocketSettings,
     pub four_letter_words: FourLetterWords,
     /// `dataDir` and `dataLogDir`, to be shown; the disk has its own.
     pub data_dir: PathBuf,
@@ -46,11 +48,11 @@ pub struct AutoPurge {
 /// Bounds of the driver's own queues. What is over them costs the connection, nobody else.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Bytes of watch events that wait for a client before it is cut. Replies are bounded by the
-    /// requests that are read, so they cut nobody.
-    pub client_outbox_max: usize,
-    /// Bytes of replies and events at which a client's requests are read no further.
-    pub client_outbox_pause: usize,
+    /// Bytes of a client's requests that are not answered before it is read no further; a frame more
+    /// may have come by then. What it leaves unread is core's to bound.
+    pub client_inflight_max: usize,
+    /// File descriptors that client connections leave alone: the log, peers and operators need some.
+    pub spare_files: usize,
     /// Bytes of messages that wait for a peer before it is cut.
     pub link_outbox_max: usize,
     /// How long a connection that core closed may take to drain.
@@ -60,12 +62,25 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            client_outbox_max: 64 << 20,
-            client_outbox_pause: 4 << 20,
+            client_inflight_max: 4 << 20,
+            spare_files: 100,
             link_outbox_max: 512 << 20,
             drain_timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// How sockets are opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SocketSettings {
+    /// `clientPortListenBacklog`: connections that the system keeps until they are accepted; `None`
+    /// (-1 there), the default, is 1024 here.
+    // Departs: upstream's default is Java's, 50.
+    pub backlog: Option<u32>,
+    /// `clientTcpKeepAlive`, on what clients open; default false.
+    pub client_keepalive: bool,
+    /// `tcpKeepAlive`, on what peers open and are opened; default false.
+    pub peer_keepalive: bool,
 }
 
 /// A host, as text, and a port. Resolved when it is used, each time anew.
@@ -152,6 +167,7 @@ impl ServerSettings {
             bind_retry: BindRetry::Times(3),
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
+            sockets: SocketSettings::default(),
             four_letter_words: FourLetterWords::default(),
             data_dir: PathBuf::new(),
             log_dir: PathBuf::new(),

@@ -8,60 +8,15 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
 use zebu_core::proto::{ErrorCode, Request, Response};
-use zebu_net_real::disk::lock::DirLock;
-use zebu_net_real::disk::log_thread::OsDisk;
-use zebu_net_real::driver::{Driver, Ended};
 use zebu_net_real::settings::{Address, AutoPurge, FourLetterWords, ServerSettings};
 
+use common::running::{Running, alone, temporary};
 use common::{Client, connect, create, data_of, get, soon};
-
-struct Running {
-    address: Address,
-    stop: oneshot::Sender<()>,
-    ended: JoinHandle<Ended>,
-}
-
-impl Running {
-    async fn start(settings: ServerSettings, dir: &Path) -> Self {
-        let lock = DirLock::acquire(dir, dir).expect("the last server let go of it");
-        let auto_purge = settings.auto_purge;
-        let disk = OsDisk { data_dir: dir.into(), log_dir: dir.into(), lock, auto_purge };
-        let driver = Driver::start(settings, disk).await.expect("the server starts");
-        let port = driver.client_address().expect("it takes clients").port();
-        let (stop, stopped) = oneshot::channel();
-        let ended = tokio::spawn(driver.run(async move { drop(stopped.await) }));
-        Self { address: Address::new("127.0.0.1", port), stop, ended }
-    }
-    async fn stop(self) {
-        self.stop.send(()).expect("it runs");
-        let ended = soon("the server's end", self.ended).await.expect("it did not panic");
-        assert_eq!(ended, Ended::Shutdown);
-    }
-}
-
-fn alone() -> ServerSettings {
-    let id = ServerSettings::ID_ALONE;
-    let mut settings = ServerSettings::new(Config::new(id, ServerSettings::alone(id)));
-    settings.config.tick = Duration::from_millis(200);
-    settings.client = Some(Address::new("127.0.0.1", 0));
-    settings.election = None;
-    settings.quorum = None;
-    settings.storage.prealloc_bytes = 1 << 16;
-    settings.four_letter_words = FourLetterWords::All;
-    settings
-}
-
-fn temporary() -> TempDir {
-    tempfile::tempdir().expect("a temporary directory")
-}
 
 #[tokio::test]
 async fn a_write_outlives_a_restart() {
@@ -156,7 +111,7 @@ async fn a_client_that_reads_late_holds_up_only_itself() {
     let dir = temporary();
     let mut settings = alone();
     settings.config.limits.conn_queue_max = 8;
-    settings.bounds.client_outbox_pause = 64 << 10;
+    settings.config.limits.unread_pause = 64 << 10;
     let server = Running::start(settings, dir.path()).await;
     let mut good = Client::open(&server.address).await;
     let data: &'static [u8] = vec![7; 100_000].leak();
@@ -177,7 +132,8 @@ async fn a_client_that_reads_late_holds_up_only_itself() {
 async fn a_client_is_cut_when_too_many_events_pile_up() {
     let dir = temporary();
     let mut settings = alone();
-    settings.bounds.client_outbox_max = 1000;
+    settings.config.limits.unread_pause = 300;
+    settings.config.limits.unread_max = 1000;
     let server = Running::start(settings, dir.path()).await;
     let mut good = Client::open(&server.address).await;
     let mut watcher = Client::open(&server.address).await;

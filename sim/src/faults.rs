@@ -105,6 +105,7 @@ impl Boundary {
             Action::Dial { .. }
             | Action::CloseLink { .. }
             | Action::CloseConn { .. }
+            | Action::AwaitDrained { .. }
             | Action::TakeSnapshot { .. }
             | Action::Note(_)
             | Action::Halt { .. } => Self::Other,

@@ -323,6 +323,8 @@ impl World {
                 let key = ConnKey(conn.0 as u32);
                 self.net.send(self.now, key, s, Parcel::Reply(message), &mut self.agenda);
             }
+            // A network here takes whatever it is given.
+            Action::AwaitDrained { conn } => self.tell(s, Event::ConnDrained { conn }, aud),
             Action::CloseLink { link: LinkId(key), .. }
             | Action::CloseConn { conn: ConnId(key), .. } => {
                 self.net.close(self.now, ConnKey(key as u32), s, &mut self.agenda);

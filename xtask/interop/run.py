@@ -20,7 +20,8 @@ from servers import Ensemble, bring_programs
 
 HERE = Path(__file__).parent
 AREAS = ["ops", "watches", "sessions", "recipes", "words", "java", "lifecycle", "samples",
-         "bad_input", "survives", "crash", "mixed", "auth"]
+         "bad_input", "survives", "crash", "mixed", "auth",
+         "limits"]
 
 
 class Context:

@@ -28,6 +28,8 @@ pub struct ClientConn {
     phase: Phase,
     frame_max: usize,
     record_max: usize,
+    /// Bytes of the frame that was taken last.
+    taken: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +49,7 @@ impl ClientConn {
             phase: Phase::Fresh,
             frame_max: limits.frame_max,
             record_max: limits.record_max,
+            taken: 0,
         }
     }
     pub fn receive(&mut self, bytes: &[u8]) {
@@ -67,6 +70,16 @@ impl ClientConn {
         }
     }
 
+    /// Bytes of the frame of the message that came last, without its length.
+    pub fn frame_length(&self) -> usize {
+        self.taken
+    }
+
+    /// How long the frame says it is whose bytes are still coming.
+    pub fn announced(&self) -> Option<usize> {
+        self.inbox.i32_at(0).and_then(|length| usize::try_from(length).ok())
+    }
+
     fn first(&mut self) -> Result<Option<ClientRequest>, ClientMisbehaved> {
         if let Some(word) = self.inbox.i32_at(0)
             && let Some(word) = FourLetterWord::from_bytes(word.to_be_bytes())
@@ -80,10 +93,12 @@ impl ClientConn {
                 (word, ..) => word,
             };
             self.phase = Phase::Deaf;
+            self.taken = 4;
             self.inbox = Inbox::default();
             return Ok(Some(ClientRequest::FourLetterWord(word)));
         }
         let Some(body) = next_frame(&mut self.inbox, self.frame_max)? else { return Ok(None) };
+        self.taken = body.len();
         let request = ConnectRequest::decode(body, self.record_max)
             .map_err(|why| ClientMisbehaved::Unreadable { what: "ConnectRequest", why })?;
         self.phase = Phase::Connected;
@@ -92,6 +107,7 @@ impl ClientConn {
 
     fn request(&mut self) -> Result<Option<ClientRequest>, ClientMisbehaved> {
         let Some(frame) = next_frame(&mut self.inbox, self.frame_max)? else { return Ok(None) };
+        self.taken = frame.len();
         let mut from = Reader::new(frame, self.record_max);
         let header = |why| ClientMisbehaved::Unreadable { what: "RequestHeader", why };
         let xid = Xid(from.i32().map_err(header)?);

@@ -27,6 +27,7 @@ mod watches;
 
 pub use acl::may_read;
 pub use delete::may_go;
+pub use multi::MULTI_READ_MAX;
 pub use pending::Pending;
 pub use watches::watch_of;
 
@@ -242,7 +243,7 @@ pub fn read(
         Request::GetChildren { path, .. } => read::get_children(database, auth, path),
         Request::GetChildren2 { path, .. } => read::get_children2(database, auth, path),
         Request::GetAcl { path } => acl::get(database, auth, path),
-        Request::MultiRead(parts) => Ok(multi::read(database, caller, parts)),
+        Request::MultiRead(parts) => multi::read(database, caller, parts),
         Request::GetEphemerals { prefix } => {
             Ok(read::get_ephemerals(database, caller.session, prefix))
         }

@@ -111,9 +111,19 @@ fn done(txn: &Txn, part: &TxnBody, applied: &Applied, index: usize) -> MultiResu
     }
 }
 
+/// Bytes of one multiRead's answer. A request of a megabyte can ask for a large znode a hundred
+/// thousand times.
+// Departs: upstream has no bound, and no memory left.
+pub const MULTI_READ_MAX: usize = 64 << 20;
+
 /// One answer for each part.
 // ZK: FinalRequestProcessor.processRequest (3.9): case multiRead
-pub(super) fn read(database: &Database, caller: Caller<'_>, parts: &[Request]) -> Response {
+pub(super) fn read(
+    database: &Database,
+    caller: Caller<'_>,
+    parts: &[Request],
+) -> Result<Response, ErrorCode> {
+    let mut left = MULTI_READ_MAX;
     let results = parts.iter().map(|part| {
         let read = match part {
             Request::GetData { .. } | Request::GetChildren { .. } => {
@@ -122,12 +132,14 @@ pub(super) fn read(database: &Database, caller: Caller<'_>, parts: &[Request]) -
             // The codec lets nothing else in.
             _ => Err(ErrorCode::MARSHALLING_ERROR),
         };
-        match read {
+        let result = match read {
             Ok(Response::Data { data, stat }) => MultiResult::Data { data, stat },
             Ok(Response::Children(children)) => MultiResult::Children(children),
             Ok(_) => MultiResult::Error(ErrorCode::MARSHALLING_ERROR),
             Err(code) => MultiResult::Error(code),
-        }
+        };
+        left = left.checked_sub(result.weight()).ok_or(ErrorCode::MARSHALLING_ERROR)?;
+        Ok(result)
     });
-    Response::Multi(results.collect())
+    Ok(Response::Multi(results.collect::<Result<_, _>>()?))
 }

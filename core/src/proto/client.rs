@@ -16,6 +16,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 /// The first frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

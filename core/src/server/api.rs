@@ -60,6 +60,10 @@ pub enum Event {
     },
     /// What the process and its files are like, before a four-letter word that shows it.
     Machine(Box<Machine>),
+    /// The answer to [`Action::AwaitDrained`]: little of what was sent before it is left.
+    ConnDrained {
+        conn: ConnId,
+    },
     /// This store operation and all before it would survive a power loss.
     Durable {
         upto: Ticket,
@@ -100,7 +104,13 @@ pub enum Action {
         conn: ConnId,
         message: ClientMessage,
     },
-    /// Flush what was replied, then close. No `ConnGone` need follow.
+    /// Say `ConnDrained` when most of what was replied so far is on its way: no more is answered
+    /// before.
+    AwaitDrained {
+        conn: ConnId,
+    },
+    /// Flush what was replied, then close; at once if `why` says that it is not read. No `ConnGone`
+    /// need follow.
     CloseConn {
         conn: ConnId,
         why: CloseReason,
@@ -189,7 +199,16 @@ pub enum CloseReason {
         ours: Zxid,
     },
     NotServing,
+    /// Its address has as many as `maxClientCnxns` allows.
     TooManyConnections,
+    /// This server has as many as `maxCnxns` allows.
+    ServerFull,
+    /// Sessions are asked for faster than the connection throttle allows.
+    Throttled,
+    /// A request waited so long that its client will not have waited for it.
+    Stale,
+    /// It leaves unread what it is sent.
+    Unread,
     ReadOnly,
     /// A smaller id's dial is only a request to be called back.
     SmallerId,

@@ -174,7 +174,8 @@ impl Cx {
             | Event::ConnOpen { .. }
             | Event::Machine(_)
             | Event::Client { .. }
-            | Event::ConnGone { .. } => unreachable!("only storage's events are routed here"),
+            | Event::ConnGone { .. }
+            | Event::ConnDrained { .. } => unreachable!("only storage's events are routed here"),
         }
     }
 

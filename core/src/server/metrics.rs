@@ -54,7 +54,9 @@ impl Metrics {
             Action::CloseConn { why, .. } => {
                 match why {
                     CloseReason::Done | CloseReason::SessionClosed(_) => return,
-                    CloseReason::TooManyConnections => self.connections_rejected += 1,
+                    CloseReason::TooManyConnections
+                    | CloseReason::ServerFull
+                    | CloseReason::Throttled => self.connections_rejected += 1,
                     CloseReason::NotServing => self.closed_while_not_serving += 1,
                     _ => {}
                 }

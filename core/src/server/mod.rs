@@ -6,6 +6,7 @@
 //!      \------------------- term over ---------------/
 //! ```
 
+mod admission;
 mod api;
 pub(crate) mod cx;
 mod four_letter;
@@ -16,6 +17,7 @@ mod metrics;
 mod order;
 mod stats;
 
+pub use admission::may_read_on;
 pub use api::*;
 pub use machine::{Directory, Machine, Measured, Traffic};
 
@@ -130,6 +132,7 @@ impl Server {
             Event::Client { conn, request } => self.on_client(conn, request),
             Event::ConnGone { conn } => self.order.forget(conn),
             Event::Machine(machine) => self.machine = *machine,
+            Event::ConnDrained { conn } => self.order.on_drained(conn, &mut self.cx),
             event @ (Event::Durable { .. }
             | Event::Truncated { .. }
             | Event::SnapshotTaken { .. }
@@ -145,12 +148,13 @@ impl Server {
 
     /// When to call again even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.role {
+        let of_role = match &self.role {
             Role::Settling { .. } => None,
             Role::Looking(election) => Some(election.deadline()),
             Role::Following(following, _) => Some(following.deadline(&self.cx)),
             Role::Leading(leading, _) => Some(leading.deadline(&self.cx)),
-        }
+        };
+        of_role.into_iter().chain(self.order.deadline(&self.cx)).min()
     }
 
     /// The applied state, for checkers that compare replicas and for tools.
@@ -166,6 +170,10 @@ impl Server {
             Role::Following(..) => "follower",
             Role::Looking(_) | Role::Settling { .. } => "looking",
         }
+    }
+    /// Requests that are being carried out here: what `globalOutstandingLimit` is about.
+    pub fn in_process(&self) -> usize {
+        self.order.in_process()
     }
     /// Are clients served?
     pub fn is_serving(&self) -> bool {
@@ -430,6 +438,7 @@ impl Server {
             }
             self.deliver();
             self.answer_proven();
+            self.order.release(&mut self.cx);
             let Some(submission) = self.order.take_submission() else { return Ok(()) };
             self.submit(submission)?;
             while let Some(submission) = self.order.take_submission() {

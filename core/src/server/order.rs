@@ -27,10 +27,15 @@ use crate::tree::Applied;
 use crate::txn::{Entry, TxnBody};
 use crate::watch::{Notice, WatchTable};
 
+use super::admission::Asks;
 use super::cx::Cx;
 use super::identity::{Identity, Verdict};
 use super::stats::{ConnStats, LastOp, Stats, letters};
 use super::{Action, CloseReason, Note};
+
+mod pressure;
+
+use pressure::{Flow, Pressure};
 
 /// What the role (leader or follower) is to do for a client.
 #[derive(Clone, Debug)]
@@ -53,6 +58,7 @@ pub(crate) struct Conn {
     /// write that left later, and the reads between must not see that write.
     syncing: bool,
     pub(crate) stats: ConnStats,
+    flow: Flow,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,13 +89,16 @@ struct Waiting {
     sent: bool,
     /// For a sync: the leader has answered it.
     synced: bool,
+    /// It waited too long to be carried out, and is told so in its turn.
+    throttled: bool,
 }
 
 impl Waiting {
     /// Does it wait for the leader?
     fn needs_leader(&self) -> bool {
         let is_sync = matches!(self.request, Request::Sync { .. });
-        self.verdict.is_none() && (is_sync || ops::is_write(&self.request))
+        let is_judged = self.verdict.is_some() || self.throttled;
+        !is_judged && (is_sync || ops::is_write(&self.request))
     }
     /// Can it be answered now, when its turn comes?
     fn is_ready(&self) -> bool {
@@ -148,6 +157,7 @@ pub(crate) struct Order {
     watches: WatchTable,
     ids: SessionIds,
     submissions: VecDeque<Submission>,
+    pressure: Pressure,
     /// Events held back by a planted mistake only.
     late_events: Vec<(ConnId, i64, WatcherEvent)>,
     pub(crate) stats: Stats,
@@ -164,6 +174,7 @@ impl Order {
             watches: WatchTable::new(config.seed).with_mutant(config.mutant),
             ids,
             submissions: VecDeque::new(),
+            pressure: Pressure::new(config),
             late_events: Vec::new(),
             stats: Stats::default(),
         }
@@ -196,7 +207,13 @@ impl Order {
 
     // ---- connections ----
 
+    // ZK: NIOServerCnxnFactory.AcceptThread.doAccept (3.9)
     pub(crate) fn on_open(&mut self, conn: ConnId, ip: String, port: u16, cx: &mut Cx) {
+        let in_all = cx.config.limits.conns_max;
+        if in_all != 0 && self.conns.len() >= in_all {
+            cx.push(Action::CloseConn { conn, why: CloseReason::ServerFull });
+            return;
+        }
         let here = self.per_address.entry(ip.clone()).or_insert(0);
         let max = cx.config.limits.conns_per_address_max;
         if max != 0 && *here >= max {
@@ -207,13 +224,16 @@ impl Order {
         let identity = Identity::of(&ip);
         let phase = Phase::Greeting;
         let stats = ConnStats::open(cx.now.wall, cx.now.mono);
-        let waiting = VecDeque::new();
-        self.conns.insert(conn, Conn { ip, port, phase, identity, waiting, syncing: false, stats });
+        let (waiting, flow) = (VecDeque::new(), Flow::default());
+        let syncing = false;
+        self.conns.insert(conn, Conn { ip, port, phase, identity, waiting, syncing, stats, flow });
     }
 
     /// The connection is gone, or goes now. Its session lives on.
     pub(crate) fn forget(&mut self, conn: ConnId) {
         let Some(gone) = self.conns.remove(&conn) else { return };
+        self.pressure.forget(&gone.flow);
+        self.forget_queued(conn, &gone);
         self.watches.forget(conn);
         if let Some(session) = gone.session()
             && self.holders.get(&session) == Some(&conn)
@@ -252,6 +272,7 @@ impl Order {
         self.in_flight.clear();
         self.revalidating.clear();
         self.submissions.clear();
+        self.pressure.clear();
         self.late_events.clear();
     }
 
@@ -259,7 +280,9 @@ impl Order {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.stats.sent += 1;
             self.stats.sent += 1;
+            c.flow.unread += message.weight();
             cx.push(Action::Reply { conn, message });
+            self.bound_unread(conn, cx);
         }
     }
 
@@ -278,6 +301,10 @@ impl Order {
         let (seen, ours) = (request.last_zxid_seen, cx.visible_zxid());
         if cx.serving.is_none() {
             return self.close(conn, CloseReason::NotServing, cx);
+        }
+        let asks = if request.session == SessionId(0) { Asks::NewSession } else { Asks::Renewal };
+        if !self.pressure.lets_in(asks, cx) {
+            return self.close(conn, CloseReason::Throttled, cx);
         }
         if seen > ours && !cx.config.planted(Mutant::AcceptClientAhead) {
             return self.close(conn, CloseReason::ClientAhead { seen, ours }, cx);
@@ -312,8 +339,7 @@ impl Order {
         }
         let request = Request::CreateSession { timeout_ms };
         let cxid = Xid(0);
-        let flight = InFlight { cxid, conn, closes: false };
-        self.in_flight.entry(session).or_default().push_back(flight);
+        self.launch(session, InFlight { cxid, conn, closes: false });
         let auth = Vec::new();
         self.submissions.push_back(Submission::Write(Forwarded { session, cxid, request, auth }));
     }
@@ -375,12 +401,12 @@ impl Order {
             read_only,
         };
         self.reply(conn, ClientMessage::Connected(response), cx);
-        self.submit_waiting(conn);
         self.answer_waiting(conn, cx);
     }
 
     // ---- requests ----
 
+    /// A request was read: it is carried out now, or queues while too many are.
     pub(crate) fn on_request(&mut self, conn: ConnId, xid: Xid, request: Request, cx: &mut Cx) {
         let Some(c) = self.conns.get_mut(&conn).filter(|c| !c.identity.is_refused()) else {
             return;
@@ -396,75 +422,95 @@ impl Order {
         };
         let verdict = c.identity.judge(&request, conn, cx);
         let (ids, arrived) = (c.identity.ids(), cx.now.mono);
-        let mut waiting =
-            Waiting { xid, request, ids, verdict, arrived, sent: false, synced: false };
-        match c.phase {
-            Phase::Greeting => {
-                let why = "a request before ConnectRequest".into();
-                self.close(conn, CloseReason::Misbehaved(why), cx);
-            }
-            Phase::Opening { .. } => c.waiting.push_back(waiting),
-            Phase::Open { session, timeout_ms } => {
-                self.submissions.push_back(Submission::Touch { session, timeout_ms });
-                if waiting.needs_leader() && !c.syncing {
-                    waiting.sent = true;
-                    c.syncing = matches!(waiting.request, Request::Sync { .. });
-                    let forwarded = waiting.forwarded(session);
-                    c.waiting.push_back(waiting);
-                    self.submit(conn, forwarded);
-                } else {
-                    c.waiting.push_back(waiting);
-                }
-                self.answer_waiting(conn, cx);
-            }
+        let (sent, synced, throttled) = (false, false, false);
+        let waiting = Waiting { xid, request, ids, verdict, arrived, sent, synced, throttled };
+        if let Some(waiting) = self.queue_if_crowded(conn, waiting, cx) {
+            self.carry_out(conn, waiting, cx);
         }
     }
 
-    /// Sends on its way what waited for the session or for a sync, in the order of arrival.
-    fn submit_waiting(&mut self, conn: ConnId) {
+    fn carry_out(&mut self, conn: ConnId, mut waiting: Waiting, cx: &mut Cx) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Phase::Open { session, .. } = c.phase else { return };
-        let mut ready = Vec::new();
-        for w in c.waiting.iter_mut().filter(|w| !w.sent && w.needs_leader()) {
-            w.sent = true;
-            ready.push(w.forwarded(session));
-            c.syncing = matches!(w.request, Request::Sync { .. });
-            if c.syncing {
-                break;
+        let Phase::Open { session, timeout_ms } = c.phase else {
+            if c.phase == Phase::Greeting {
+                let why = "a request before ConnectRequest".into();
+                return self.close(conn, CloseReason::Misbehaved(why), cx);
             }
+            c.hold(waiting);
+            return self.recount(conn);
+        };
+        self.submissions.push_back(Submission::Touch { session, timeout_ms });
+        if waiting.needs_leader() && c.may_submit() {
+            waiting.sent = true;
+            let forwarded = waiting.forwarded(session);
+            c.waiting.push_back(waiting);
+            self.submit(conn, forwarded);
+        } else {
+            c.hold(waiting);
         }
-        for forwarded in ready {
+        self.answer_waiting(conn, cx);
+    }
+
+    /// Sends on its way what waited for the session, for a sync, or for reads before it, in the order
+    /// of arrival.
+    fn submit_waiting(&mut self, conn: ConnId) {
+        while let Some(c) = self.conns.get_mut(&conn) {
+            let Phase::Open { session, .. } = c.phase else { return };
+            let Some(w) = c.next_held() else { return };
+            w.sent = true;
+            let forwarded = w.forwarded(session);
+            c.flow.held -= 1;
             self.submit(conn, forwarded);
         }
     }
 
     fn submit(&mut self, conn: ConnId, request: Forwarded) {
+        let c = self.conns.get_mut(&conn);
         if let Request::Sync { .. } = request.request {
+            if let Some(c) = c {
+                c.syncing = true;
+            }
             self.submissions.push_back(Submission::Sync { conn, request });
             return;
         }
+        if let Some(c) = c {
+            c.flow.writes_sent += 1;
+        }
         let closes = matches!(request.request, Request::CloseSession);
-        let flight = InFlight { cxid: request.cxid, conn, closes };
-        self.in_flight.entry(request.session).or_default().push_back(flight);
+        self.launch(request.session, InFlight { cxid: request.cxid, conn, closes });
         self.submissions.push_back(Submission::Write(request));
+    }
+
+    /// A write leaves for the leader.
+    fn launch(&mut self, session: SessionId, flight: InFlight) {
+        self.pressure.launched();
+        self.in_flight.entry(session).or_default().push_back(flight);
     }
 
     /// Answers reads from the front of a connection's queue, up to its next write.
     fn answer_waiting(&mut self, conn: ConnId, cx: &mut Cx) {
         while let Some(c) = self.conns.get_mut(&conn) {
             let overtakes = cx.config.planted(Mutant::ReadsOvertakeWrites);
-            let next = if overtakes {
+            let next = if !c.may_answer() {
+                None
+            } else if overtakes {
                 c.waiting.iter().position(Waiting::is_ready)
             } else {
                 c.waiting.front().filter(|w| w.is_ready()).map(|_| 0)
             };
-            let Some(waiting) = next.and_then(|at| c.waiting.remove(at)) else { return };
+            let Some(waiting) = next.and_then(|at| c.waiting.remove(at)) else { break };
             self.answer_read(conn, &waiting, cx);
         }
+        self.submit_waiting(conn);
+        self.recount(conn);
     }
 
     fn answer_read(&mut self, conn: ConnId, waiting: &Waiting, cx: &mut Cx) {
         let Some(c) = self.conns.get(&conn) else { return };
+        if waiting.throttled {
+            let result = Err(ErrorCode::THROTTLED_OP);
+            return self.answer(conn, waiting, result, cx.visible_zxid(), cx);
+        }
         if let Some(verdict) = waiting.verdict.clone() {
             return self.pronounce(conn, waiting, verdict, cx);
         }
@@ -558,12 +604,12 @@ impl Order {
     /// The oldest sync of this connection is through. It is answered in its turn.
     pub(crate) fn on_synced(&mut self, conn: ConnId, cx: &mut Cx) {
         let Some(c) = self.conns.get_mut(&conn) else { return };
-        let is_this = |w: &&mut Waiting| w.sent && matches!(w.request, Request::Sync { .. });
+        let is_this =
+            |w: &&mut Waiting| w.sent && !w.synced && matches!(w.request, Request::Sync { .. });
         if let Some(sync) = c.waiting.iter_mut().find(is_this) {
             sync.synced = true;
             c.syncing = false;
             self.answer_waiting(conn, cx);
-            self.submit_waiting(conn);
         }
     }
 
@@ -622,6 +668,7 @@ impl Order {
         };
         let flight = queue.front().copied().filter(matches)?;
         queue.pop_front();
+        self.pressure.landed();
         if queue.is_empty() {
             self.in_flight.remove(&header.session);
         }
@@ -645,6 +692,7 @@ impl Order {
             Phase::Open { .. } | Phase::Greeting => {}
         }
         let Some(waiting) = c.waiting.pop_front() else { return };
+        c.flow.writes_sent -= 1;
         let result = ops::reply(&waiting.request, &entry.txn, applied, &cx.database);
         if result == Err(ErrorCode::SESSION_MOVED) {
             return self.close(conn, CloseReason::SessionMoved(session), cx);

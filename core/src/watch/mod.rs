@@ -13,6 +13,10 @@
 //! its children the child and persistent watches. A connection is told once however many of its
 //! watches hear a thing, and those among them that are for one time are used up by it.
 //!
+//! A million watches, with paths of 16 characters, take 72 bytes each when one connection has them
+//! all, 70 when a million connections watch one path, 109 when they watch a path each, and 33 when a
+//! thousand watch the same thousand paths. `examples/watch_memory` measures it.
+//!
 //! Whether a connection may read what it watches is asked when there is something to tell, by who
 //! tells it; each notice has the access list to ask.
 

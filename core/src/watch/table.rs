@@ -19,7 +19,7 @@ pub(super) struct Table {
     ids: HashTable<PathId>,
     paths: Vec<Option<Watched>>,
     free: Vec<PathId>,
-    conns: BTreeMap<ConnId, BTreeSet<PathId>>,
+    conns: BTreeMap<ConnId, Paths>,
     count: usize,
     /// Recursive registrations: without any, nobody above a path need be asked.
     recursive: usize,
@@ -85,6 +85,42 @@ impl Watchers {
     }
 }
 
+/// What a connection watches: never nothing. A million connections often watch one path each.
+#[derive(Clone, Debug)]
+enum Paths {
+    One(PathId),
+    #[expect(clippy::box_collection, reason = "half of the size of every `One`")]
+    Many(Box<BTreeSet<PathId>>),
+}
+
+impl Paths {
+    fn insert(&mut self, id: PathId) {
+        match self {
+            Self::One(only) if *only == id => {}
+            Self::One(only) => *self = Self::Many(Box::new([*only, id].into())),
+            Self::Many(all) => {
+                all.insert(id);
+            }
+        }
+    }
+    /// False when nothing is left.
+    fn remove(&mut self, id: PathId) -> bool {
+        match self {
+            Self::One(only) => *only != id,
+            Self::Many(all) => {
+                all.remove(&id);
+                !all.is_empty()
+            }
+        }
+    }
+    fn to_vec(&self) -> Vec<PathId> {
+        match self {
+            Self::One(only) => [*only].into(),
+            Self::Many(all) => all.iter().copied().collect(),
+        }
+    }
+}
+
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
         Self { hasher: SeededState::new(seed), ..Self::default() }
@@ -134,7 +170,7 @@ impl Table {
     }
 
     pub(super) fn remove_conn(&mut self, conn: ConnId) {
-        for id in self.conns.get(&conn).cloned().unwrap_or_default() {
+        for id in self.conns.get(&conn).map(Paths::to_vec).unwrap_or_default() {
             self.replace(id, conn, Modes::NONE);
         }
     }
@@ -149,15 +185,13 @@ impl Table {
         self.recursive = self.recursive + recursive(modes) - recursive(before);
         if modes != Modes::NONE {
             if before == Modes::NONE {
-                self.conns.entry(conn).or_default().insert(id);
+                let paths = self.conns.entry(conn).or_insert(Paths::One(id));
+                paths.insert(id);
             }
             return;
         }
-        if let Some(paths) = self.conns.get_mut(&conn) {
-            paths.remove(&id);
-            if paths.is_empty() {
-                self.conns.remove(&conn);
-            }
+        if self.conns.get_mut(&conn).is_some_and(|paths| !paths.remove(id)) {
+            self.conns.remove(&conn);
         }
         if !watched.by.remove(conn) {
             let hash = self.hasher.hash_one(&*watched.path);
@@ -212,5 +246,6 @@ mod tests {
     #[test]
     fn a_watched_path_is_small() {
         assert_eq!(size_of::<Option<super::Watched>>(), 32);
+        assert_eq!(size_of::<super::Paths>(), 16);
     }
 }

@@ -171,6 +171,9 @@ impl Cluster {
             Action::Reply { conn, message } => {
                 self.replies.entry((id, conn)).or_default().push(message);
             }
+            Action::AwaitDrained { conn } => {
+                self.events.push_back((id, Event::ConnDrained { conn }));
+            }
             Action::CloseConn { conn, .. } => {
                 self.closed.insert((id, conn));
             }

@@ -5,6 +5,7 @@
 //! are stands in [`keys`]; what they mean to the service stands in [`zebu_core::config`]. Nothing
 //! here opens a socket or resolves a name.
 
+mod admission;
 mod auth;
 mod jaas;
 mod jvm_flags;
@@ -363,6 +364,7 @@ impl Reader {
                 "0.0.0.0".clone_into(&mut address.host);
             }
         }
+        self.admission(keys, &mut settings);
         settings.storage = self.storage(keys, &settings.config);
         settings.auto_purge = self.auto_purge(keys);
         if let Some(tries) = self.number(keys, "electionPortBindRetry", 0) {

@@ -1,5 +1,8 @@
 //! A client for tests of whole servers, on real sockets and on madsim's.
 
+#[cfg(not(madsim))]
+pub(crate) mod running;
+
 use std::future::Future;
 use std::time::Duration;
 

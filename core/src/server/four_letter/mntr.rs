@@ -74,7 +74,8 @@ fn gauges(server: &Server, lines: &mut Lines<'_>) {
             lines.put(key, files);
         }
     }
-    lines.put("connection_drop_probability", format!("{:?}", 0.0));
+    let dropped = order.connection_drop_probability().as_f64();
+    lines.put("connection_drop_probability", format!("{dropped:?}"));
     let reply = machine
         .traffic
         .reply
