@@ -14,10 +14,12 @@ use crate::mutant::Mutant;
 use crate::time::Duration;
 
 mod admission;
+mod sessions;
 
 pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
+pub use sessions::{LocalSessions, ReadOnlyMode};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Config {
@@ -48,6 +50,8 @@ pub struct Config {
     pub containers: Containers,
     /// `zookeeper.extendedTypesEnabled`: TTL nodes may be created.
     pub extended_types: bool,
+    pub local_sessions: LocalSessions,
+    pub read_only_mode: ReadOnlyMode,
     pub auth: AuthConfig,
     /// `zookeeper.enforceQuota`: writes that would exceed a hard limit are refused; default no.
     pub enforce_quota: bool,
@@ -223,6 +227,8 @@ impl Config {
             extended_types: false,
             auth: AuthConfig::new(),
             enforce_quota: false,
+            local_sessions: LocalSessions::default(),
+            read_only_mode: ReadOnlyMode::default(),
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,

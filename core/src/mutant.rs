@@ -113,6 +113,14 @@ mutants! {
     ReadsOvertakeWrites = "reads_overtake_writes" => "C-FIFO R-INPUT C-RYW";
     /// A client that has seen more than this server is let in.
     AcceptClientAhead = "accept_client_ahead" => "C-MONO";
+    /// A local session makes an ephemeral without becoming global.
+    LocalUpgradeSkipped = "local_upgrade_skipped" => "C-EPH C-ERR";
+    /// A local session is granted to whoever comes with its password, wherever.
+    LocalSessionGrantedAnywhere = "local_session_granted_anywhere" => "C-SESS";
+    /// A server without a quorum acknowledges a create.
+    ReadOnlyAcceptsWrite = "read_only_accepts_write" => "C-RO";
+    /// A server without a quorum tells a client that its global session is over.
+    ReadOnlyExpiresGlobal = "read_only_expires_global" => "C-SESS";
     /// A leader that lost its quorum goes on.
     LeaderIgnoresLostQuorum = "leader_ignores_lost_quorum" => "L-STEP";
 }

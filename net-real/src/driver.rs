@@ -599,6 +599,9 @@ fn log_note(note: &Note) {
         Note::SessionOpened(session) => debug!("session {session} opened"),
         Note::ContainerRemoved(path) => info!("container or TTL node {path} is removed"),
         Note::SessionExpired(session) => info!("session {session} expired"),
+        Note::SessionUpgrading(session) => info!("local session {session} becomes a global one"),
+        Note::ReadOnly(true) => warn!("no quorum: serving clients that only want to read"),
+        Note::ReadOnly(false) => info!("read-only mode is over"),
         Note::SessionMoved(session) => info!("session {session} moved to another server"),
         Note::DigestMismatch { zxid, expected, found } => error!(
             "the tree differs from the leader's at 0x{zxid:x}: digest 0x{expected:x} expected, 0x{found:x} found"

@@ -134,6 +134,11 @@ impl FourLetterWords {
         let words: BTreeSet<String> = list.split(',').map(|word| word.trim().to_owned()).collect();
         if words.contains("*") { Self::All } else { Self::Only(words) }
     }
+    pub fn add(&mut self, word: &str) {
+        if let Self::Only(words) = self {
+            words.insert(word.to_owned());
+        }
+    }
     pub fn allows(&self, word: &str) -> bool {
         match self {
             Self::All => true,

@@ -107,6 +107,7 @@ impl World {
             session_timeout: Duration::from_millis(spec.session_ms.draw(&mut draw)),
             seed: draw.bits(),
             pipeline_max: pipeline,
+            read_only: spec.read_only,
         };
         let begin = self.now + draw.below(self.tick_ns());
         self.clients.push(SimClient {

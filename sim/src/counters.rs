@@ -3,7 +3,7 @@
 
 use zebu_core::client::Outcome;
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{ClientRequest, ErrorCode, MultiResult, Request, Response};
+use zebu_core::proto::{ClientMessage, ClientRequest, ErrorCode, MultiResult, Request, Response};
 use zebu_core::server::{Action, Event, Note, RoleName, SyncKind};
 use zebu_core::storage::DiskOp;
 
@@ -72,6 +72,10 @@ counters! {
     SessionsExpired = "sessions expired";
     ContainersRemoved = "containers and TTL nodes removed";
     SessionsMoved = "sessions moved";
+    SessionsUpgraded = "local sessions upgraded";
+    ReadOnlyServers = "servers read-only";
+    ReadOnlyGrants = "sessions at read-only servers";
+    NotReadOnly = "requests refused by read-only servers";
     SessionsResumed = "sessions resumed";
     ClientExpired = "clients told of expiry";
     ClientCrashes = "clients crashed";
@@ -218,6 +222,7 @@ impl Counters {
                     if *code == ErrorCode::QUOTA_EXCEEDED {
                         self.add(Counter::QuotasExceeded, 1);
                     }
+                    self.add(Counter::NotReadOnly, u64::from(*code == ErrorCode::NOT_READ_ONLY));
                 }
                 Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
                 Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
@@ -254,6 +259,11 @@ impl Counters {
     }
 
     fn action(&mut self, server: ServerId, action: &Action) {
+        if let Action::Reply { message: ClientMessage::Connected(granted), .. } = action
+            && granted.read_only == Some(true)
+        {
+            self.add(Counter::ReadOnlyGrants, 1);
+        }
         let Action::Note(note) = action else { return };
         match note {
             // Told by the learner too; counted where the leader chose.
@@ -267,6 +277,8 @@ impl Counters {
             Note::SessionExpired(_) => self.add(Counter::SessionsExpired, 1),
             Note::ContainerRemoved(_) => self.add(Counter::ContainersRemoved, 1),
             Note::SessionMoved(_) => self.add(Counter::SessionsMoved, 1),
+            Note::SessionUpgrading(_) => self.add(Counter::SessionsUpgraded, 1),
+            Note::ReadOnly(on) => self.add(Counter::ReadOnlyServers, u64::from(*on)),
             Note::Refused(_) => self.add(Counter::Refused, 1),
             // A digest that differs is T-EQ's to find.
             Note::DigestMismatch { .. }

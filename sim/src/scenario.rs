@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use zebu_core::config::{Config, Containers, Ensemble};
+use zebu_core::config::{Config, Containers, Ensemble, LocalSessions, ReadOnlyMode};
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
 
@@ -71,6 +71,12 @@ pub struct EnsembleSpec {
     /// How long a container that never had a child stays; 0 for ever.
     #[serde(default)]
     pub container_never_used_ms: u64,
+    /// New sessions are local: 0 no, 1 yes, 2 yes and they become global for an ephemeral.
+    #[serde(default = "none")]
+    pub local_sessions: Drawn,
+    /// Servers serve readers without a quorum.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -142,6 +148,9 @@ pub struct ClientSpec {
     /// Chance before each call to close the session and come back as a new client.
     #[serde(default)]
     pub reopen: f64,
+    /// A server without a quorum will do.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -240,6 +249,9 @@ fn prealloc_bytes() -> Drawn {
 fn container_check_ms() -> u64 {
     60_000
 }
+fn none() -> Drawn {
+    Drawn::Exactly(0)
+}
 fn one() -> Drawn {
     Drawn::Exactly(1)
 }
@@ -271,6 +283,8 @@ pub struct ScenarioInfo {
     pub drift_ppm: u64,
     /// How long progress may take once faults have stopped, ns.
     pub liveness_bound: u64,
+    /// There may be sessions that no transaction opened.
+    pub local_sessions: bool,
 }
 
 impl Scenario {
@@ -339,6 +353,7 @@ impl Scenario {
             calm: self.file.expect.calm,
             drift_ppm: self.file.machine.drift_ppm,
             liveness_bound: self.liveness_bound_ms() * 1_000_000,
+            local_sessions: ensemble.read_only || ensemble.local_sessions != Drawn::Exactly(0),
         }
     }
 
@@ -371,6 +386,11 @@ impl Scenario {
             },
             extended_types: true,
             enforce_quota: true,
+            local_sessions: LocalSessions {
+                enabled: profile.local_sessions > 0,
+                upgrading: profile.local_sessions > 1,
+            },
+            read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },
             ..Config::new(id, ensemble)
         }
     }
@@ -388,6 +408,7 @@ pub struct Profile {
     pub commit_log_count: usize,
     pub prealloc_bytes: u64,
     pub codec: bool,
+    pub local_sessions: u64,
 }
 
 impl Profile {
@@ -401,6 +422,7 @@ impl Profile {
             commit_log_count: file.ensemble.commit_log_count.draw(&mut of(4)) as usize,
             prealloc_bytes: file.ensemble.prealloc_bytes.draw(&mut of(5)),
             codec: file.run.codec.unwrap_or_else(|| of(6).one_in(4)),
+            local_sessions: file.ensemble.local_sessions.draw(&mut of(7)),
         }
     }
 }

@@ -19,9 +19,8 @@ from harness import TESTS, Test, checks_made, perform
 from servers import Ensemble, bring_programs
 
 HERE = Path(__file__).parent
-AREAS = ["ops", "watches", "sessions", "recipes", "words", "java", "lifecycle", "samples",
-         "bad_input", "survives", "crash", "mixed", "auth",
-         "limits"]
+AREAS = ["ops", "watches", "sessions", "local", "readonly", "recipes", "words", "java", "lifecycle",
+         "samples", "bad_input", "survives", "crash", "mixed", "auth", "limits"]
 
 
 class Context:

@@ -12,9 +12,9 @@ from harness import alone, check, shared
 class JavaClient:
     """JavaClient.java under way; each of its `ok` lines becomes a check."""
 
-    def __init__(self, context, command: str, hosts: str):
+    def __init__(self, context, command: str, hosts: str, main: str = "JavaClient"):
         self.process = subprocess.Popen(
-            context.programs.java_client("JavaClient", command, hosts, classes=context.classes),
+            context.programs.java_client(main, command, hosts, classes=context.classes),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines: queue.Queue[str | None] = queue.Queue()
         self.said: list[str] = []

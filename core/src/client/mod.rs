@@ -26,9 +26,11 @@ mod servers;
 #[cfg(test)]
 mod tests;
 mod watches;
+mod writable;
 
 use servers::Servers;
 use watches::Watches;
+use writable::Writable;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClientConfig {
@@ -38,6 +40,8 @@ pub struct ClientConfig {
     pub seed: u64,
     /// Requests in flight at once; further ones wait in the client.
     pub pipeline_max: usize,
+    /// A server without a quorum will do, as long as there is none with one.
+    pub read_only: bool,
 }
 
 /// Numbers the calls of one client in the order of [`Client::submit`].
@@ -110,6 +114,7 @@ pub struct Client {
     servers: Servers,
     session: Option<Session>,
     last_zxid_seen: Zxid,
+    writable: Writable,
     watches: Watches,
     /// Identities to present to every server, in the order in which they were given.
     identities: Vec<Request>,
@@ -168,6 +173,7 @@ impl Client {
             servers: Servers::new(config.servers, config.seed),
             session: None,
             last_zxid_seen: Zxid::ZERO,
+            writable: Writable::default(),
             watches: Watches::default(),
             identities: Vec::new(),
             next_call: 0,
@@ -219,7 +225,8 @@ impl Client {
             | Link::Dialling { deadline }
             | Link::Greeting { deadline } => Some(deadline),
             Link::Serving { last_sent, last_heard } => {
-                Some((last_sent + self.ping_after()).min(last_heard + self.silence_max()))
+                let timeouts = (last_sent + self.ping_after()).min(last_heard + self.silence_max());
+                Some(self.writable.search_at().map_or(timeouts, |at| at.min(timeouts)))
             }
             Link::Closed => None,
         }
@@ -267,6 +274,9 @@ impl Client {
             Link::Serving { last_heard, .. } if now >= last_heard + self.silence_max() => {
                 self.leave(now);
             }
+            Link::Serving { .. } if self.writable.search_at().is_some_and(|at| now >= at) => {
+                self.leave(now);
+            }
             Link::Serving { last_sent, .. } if now >= last_sent + self.ping_after() => {
                 self.send(now, None, Xid::PING, Request::Ping);
             }
@@ -282,8 +292,8 @@ impl Client {
     fn on_connected(&mut self, now: Instant) {
         let Link::Dialling { .. } = self.link else { return };
         let (session, password) = match &self.session {
-            Some(session) => (session.id, session.password),
-            None => (SessionId(0), [0; 16]),
+            Some(session) if self.writable.was_seen() => (session.id, session.password),
+            Some(_) | None => (SessionId(0), [0; 16]),
         };
         let request = ConnectRequest {
             protocol_version: 0,
@@ -291,7 +301,7 @@ impl Client {
             timeout_ms: i32::try_from(self.config.session_timeout.as_millis()).unwrap_or(i32::MAX),
             session,
             password: Bytes::copy_from_slice(&password),
-            read_only: Some(false),
+            read_only: Some(self.config.read_only),
         };
         self.actions.push_back(ClientAction::Send(ClientRequest::Connect(request)));
         self.link = Link::Greeting { deadline: now + self.dial_max() };
@@ -369,6 +379,11 @@ impl Client {
     fn on_session(&mut self, now: Instant, response: &ConnectResponse) {
         let timeout_ms = response.timeout_ms;
         let Ok(timeout @ 1..) = u64::try_from(timeout_ms) else { return self.on_refused(now) };
+        let read_only = response.read_only == Some(true);
+        if read_only && !self.config.read_only {
+            return self.leave(now);
+        }
+        self.writable.served(read_only, now);
         let id = response.session;
         let resumed = self.session() == Some(id);
         self.session = Some(Session {
@@ -405,6 +420,7 @@ impl Client {
         let expired = SessionEvent::Expired { session: session.id };
         self.actions.push_back(ClientAction::Session(expired));
         self.last_zxid_seen = Zxid::ZERO;
+        self.writable = Writable::default();
         self.watches = Watches::default();
         let closing = self.queue.iter().any(|(_, request)| *request == Request::CloseSession);
         self.give_up_queued();

@@ -58,12 +58,15 @@ fn get(path: &str) -> Request {
     Request::GetData { path: path.into(), watch: false }
 }
 fn response(timeout_ms: i32, session: SessionId) -> ClientMessage {
+    granted(timeout_ms, session, false)
+}
+fn granted(timeout_ms: i32, session: SessionId, read_only: bool) -> ClientMessage {
     ClientMessage::Connected(ConnectResponse {
         protocol_version: 0,
         timeout_ms,
         session,
         password: PASSWORD,
-        read_only: Some(false),
+        read_only: Some(read_only),
     })
 }
 fn reply(xid: i32, zxid: i64, result: Result<Response, ErrorCode>) -> ClientMessage {
@@ -79,7 +82,8 @@ fn replied(zxid: i64) -> Outcome {
 impl Play {
     fn new(servers: usize, pipeline_max: usize) -> Self {
         let now = Instant::from_millis(1_000);
-        let config = ClientConfig { servers, session_timeout: TIMEOUT, seed: 3, pipeline_max };
+        let (session_timeout, read_only) = (TIMEOUT, false);
+        let config = ClientConfig { servers, session_timeout, seed: 3, pipeline_max, read_only };
         Self { client: Client::new(config, now), now }
     }
     /// A client whose session stands.
@@ -445,4 +449,36 @@ proptest! {
             prop_assert_eq!(&all, &expected);
         }
     }
+}
+
+#[test]
+fn a_read_only_session_is_left_for_one_with_a_quorum() {
+    let mut play = Play::new(3, 100);
+    play.client.config.read_only = true;
+    let asked = greeting(&play.on(ClientEvent::Connected)).unwrap();
+    assert_eq!((asked.session, asked.read_only), (SessionId(0), Some(true)));
+    play.receive(granted(6000, SESSION, true));
+    // Sooner than it would ping, it looks elsewhere; nobody there can know that session.
+    assert_eq!(play.client.deadline(), Some(play.now + Duration::from_millis(100)));
+    assert!(play.sleep().contains(&ClientAction::Disconnect));
+    play.sleep();
+    let asked = greeting(&play.on(ClientEvent::Connected)).unwrap();
+    assert_eq!(asked.session, SessionId(0));
+    let opened = play.receive(granted(6000, SessionId(9), false));
+    assert_eq!(
+        sessions(&opened),
+        [SessionEvent::Opened { session: SessionId(9), timeout_ms: 6000 }]
+    );
+    // That one it keeps, also at a server without a quorum.
+    play.on(ClientEvent::Disconnected);
+    play.sleep();
+    let asked = greeting(&play.on(ClientEvent::Connected)).unwrap();
+    assert_eq!(asked.session, SessionId(9));
+}
+
+#[test]
+fn a_client_that_writes_does_not_stay_where_it_cannot() {
+    let mut play = Play::new(3, 100);
+    play.on(ClientEvent::Connected);
+    assert!(play.receive(granted(6000, SESSION, true)).contains(&ClientAction::Disconnect));
 }

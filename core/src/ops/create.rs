@@ -29,7 +29,12 @@ pub(super) fn prepare(
     request: &CreateRequest,
 ) -> Result<TxnBody, ErrorCode> {
     let mode = Mode::judge(opcode, request.flags, draft.config.extended_types)?;
-    draft.check_session()?;
+    match opcode {
+        Opcode::Create | Opcode::Create2 if mode.ephemeral => draft.check_global_session()?,
+        Opcode::Create | Opcode::Create2 | Opcode::Container | Opcode::Ttl { .. } => {
+            draft.check_session()?;
+        }
+    }
     let parent_path = parent_of(&request.path)?;
     let acl = acl::fix_up(&request.acl, draft.caller.auth, draft.config.limits.frame_max)?;
     let parent = draft.get(parent_path).ok_or(ErrorCode::NO_NODE)?;

@@ -19,6 +19,7 @@ use super::pending::Pending;
 use super::quota;
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
+use crate::mutant::Mutant;
 use crate::proto::{Acl, ErrorCode, StatPersisted};
 use crate::time::WallTime;
 use crate::tree::quota::{QUOTA, limited_by_limits};
@@ -90,10 +91,25 @@ impl<'a> Draft<'a> {
     // ZK: LeaderSessionTracker.checkSession (3.9)
     // Departs: a server alone answers UnknownSession upstream; here it is an ensemble of one.
     pub(super) fn check_session(&self) -> Result<(), ErrorCode> {
-        match self.pending.session_open(self.database, self.caller.session) {
+        match self.caller.local || self.session_open() {
             true => Ok(()),
             false => Err(ErrorCode::SESSION_EXPIRED),
         }
+    }
+    /// The session must be one that all servers know: it will own something.
+    // ZK: LeaderSessionTracker.checkGlobalSession (3.9)
+    pub(super) fn check_global_session(&self) -> Result<(), ErrorCode> {
+        match self.session_open() {
+            true => Ok(()),
+            false if self.config.planted(Mutant::LocalUpgradeSkipped) => self.check_session(),
+            // Departs: a session of another server counts as expired upstream, and that server says
+            // what is true.
+            false if self.caller.local => Err(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION),
+            false => Err(ErrorCode::SESSION_EXPIRED),
+        }
+    }
+    fn session_open(&self) -> bool {
+        self.pending.session_open(self.database, self.caller.session)
     }
     pub(super) fn set_session(&mut self, session: SessionId, open: bool) {
         self.effect.session = Some((session, open));

@@ -29,6 +29,7 @@ pub use acl::may_read;
 pub use delete::may_go;
 pub use multi::MULTI_READ_MAX;
 pub use pending::Pending;
+pub use session::{explain_refusal, says_expired, wants_global_session};
 pub use watches::watch_of;
 
 use crate::auth::Access;
@@ -43,6 +44,9 @@ use draft::Draft;
 pub struct Caller<'a> {
     pub session: SessionId,
     pub auth: Access<'a>,
+    /// The session may be a local one of the server that the request came through: nobody else
+    /// knows it.
+    pub local: bool,
 }
 
 /// Which way a request takes through the ensemble.

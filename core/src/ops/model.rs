@@ -383,7 +383,7 @@ impl Ahead {
     fn request(&mut self, session: SessionId, request: Request) {
         let answer = self.model.execute(session, &request);
         let (zxid, time) = (self.model.zxid, WallTime(self.model.time));
-        let caller = Caller { session, auth: Access::NOBODY };
+        let caller = Caller { session, auth: Access::NOBODY, local: false };
         let (body, digest) =
             self.pending.prepare(&self.database, &self.config, caller, &request, zxid, time);
         let refused = match &body {

@@ -90,7 +90,7 @@ impl Pending {
         time: WallTime,
     ) -> (TxnBody, TxnDigest) {
         let auth = Access { ids: &[], rules: &config.auth };
-        let nobody = Caller { session: SessionId(0), auth };
+        let nobody = Caller { session: SessionId(0), auth, local: false };
         let mut draft = Draft::over(self, database, config, nobody, zxid, time);
         let judged = delete::prepare_reap(&mut draft, path).map_err(TxnBody::Error);
         let effect = draft.into_effect();
@@ -102,6 +102,10 @@ impl Pending {
             Some(in_flight) => in_flight.state,
             None => database.sessions.contains_key(&session),
         }
+    }
+    /// Does anything applied or in flight say that `session` is, or was a moment ago, a global one?
+    pub fn knows_session(&self, database: &Database, session: SessionId) -> bool {
+        self.sessions.contains_key(&session) || database.sessions.contains_key(&session)
     }
     /// `zxid` is applied: what it did is in the tree now.
     pub fn applied(&mut self, zxid: Zxid) {

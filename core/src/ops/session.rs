@@ -1,8 +1,9 @@
-//! createSession and closeSession: prepare. Ids, passwords and expiry are in [`crate::session`].
+//! createSession and closeSession: prepare; and which requests need a session that all servers know.
+//! Ids, passwords and expiry are in [`crate::session`].
 
 use super::draft::{Draft, encoded_len};
 use crate::mutant::Mutant;
-use crate::proto::ErrorCode;
+use crate::proto::{ErrorCode, MultiResult, Request, Response, create_flags};
 use crate::txn::TxnBody;
 
 /// What a closeSession transaction takes beside its paths: header, count, digest.
@@ -45,4 +46,52 @@ pub(super) fn admit_ephemeral(draft: &mut Draft<'_>, path: &str) -> Result<(), E
     }
     draft.set_close_size(session, size);
     Ok(())
+}
+
+/// Does this make an ephemeral, whose owner all servers must know?
+// ZK: QuorumZooKeeperServer.checkUpgradeSession (3.9): by the flags, for the opcodes create and
+// create2 only; what cannot be read needs nothing.
+pub fn wants_global_session(request: &Request) -> bool {
+    match request {
+        Request::Create(create) | Request::Create2(create) => {
+            matches!(create.flags, create_flags::EPHEMERAL | create_flags::EPHEMERAL_SEQUENTIAL)
+        }
+        Request::Multi(parts) => parts.iter().any(wants_global_session),
+        _ => false,
+    }
+}
+
+/// A leader that does not know a session takes it for expired. Its own server knows better, and why
+/// an ephemeral was refused.
+// ZK: FinalRequestProcessor.processRequest (3.9)
+// Departs: there the parts of a multi stay expired.
+pub fn explain_refusal(
+    request: &Request,
+    result: Result<Response, ErrorCode>,
+) -> Result<Response, ErrorCode> {
+    match (request, result) {
+        (Request::Multi(parts), Ok(Response::Multi(mut results))) => {
+            for (part, result) in parts.iter().zip(&mut results) {
+                if *result == EXPIRED && wants_global_session(part) {
+                    *result = MultiResult::Error(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION);
+                }
+            }
+            Ok(Response::Multi(results))
+        }
+        (request, Err(ErrorCode::SESSION_EXPIRED)) if wants_global_session(request) => {
+            Err(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION)
+        }
+        (_, result) => result,
+    }
+}
+
+const EXPIRED: MultiResult = MultiResult::Error(ErrorCode::SESSION_EXPIRED);
+
+/// Does this answer to a write say that the session is over?
+pub fn says_expired(result: &Result<Response, ErrorCode>) -> bool {
+    match result {
+        Err(code) => *code == ErrorCode::SESSION_EXPIRED,
+        Ok(Response::Multi(results)) => results.contains(&EXPIRED),
+        Ok(_) => false,
+    }
 }

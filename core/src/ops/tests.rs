@@ -25,7 +25,7 @@ use crate::txn::{Txn, TxnBody, TxnHeader};
 
 const ME: SessionId = SessionId(0x0100_0000_0000_0001);
 const OTHER: SessionId = SessionId(0xfe00_0000_0000_0001);
-const NOBODY: Caller<'_> = Caller { session: SessionId(0), auth: Access::NOBODY };
+const NOBODY: Caller<'_> = Caller { session: SessionId(0), auth: Access::NOBODY, local: false };
 
 /// A leader's preparation, and the tree behind it.
 struct Leader {
@@ -55,7 +55,7 @@ impl Leader {
         self.zxid = self.zxid.next().unwrap();
         let time = WallTime(1000 + self.zxid.0 as i64);
         let auth = Access { ids: &self.auth, rules: &self.config.auth };
-        let caller = Caller { session, auth };
+        let caller = Caller { session, auth, local: false };
         let (body, digest) =
             self.pending.prepare(&self.database, &self.config, caller, request, self.zxid, time);
         let header = TxnHeader { session, cxid: Xid(0), zxid: self.zxid, time };
@@ -689,7 +689,8 @@ fn all_children_are_counted_at_any_depth() {
 fn who_am_i_tells_no_hashes() {
     let id = |scheme: &str, id: &str| Id { scheme: scheme.into(), id: id.into() };
     let auth = [id("ip", "::1"), id("digest", "user:hash"), id("super", "secret")];
-    let caller = Caller { session: ME, auth: Access { ids: &auth, ..Access::NOBODY } };
+    let caller =
+        Caller { session: ME, auth: Access { ids: &auth, ..Access::NOBODY }, local: false };
     let shown = vec![id("ip", "::1"), id("digest", "user"), id("super", "")];
     let answer = read(&Database::new(), caller, &Request::WhoAmI);
     assert_eq!(answer, Ok(Response::Identities(shown)));

@@ -34,7 +34,6 @@ pub fn may_read_on(outstanding_limit: usize, in_process: usize, own: usize) -> b
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Asks {
     NewSession,
-    #[cfg_attr(not(test), expect(dead_code, reason = "for servers that keep local sessions"))]
     LocalSession,
     Renewal,
 }

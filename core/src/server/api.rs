@@ -254,6 +254,10 @@ pub enum Note {
     /// The leader proposed to remove a container that ran empty or a TTL node whose time is up.
     ContainerRemoved(String),
     SessionMoved(SessionId),
+    /// A local session is on its way to become a global one.
+    SessionUpgrading(SessionId),
+    /// Clients that ask for it are served without a quorum, or are not any more.
+    ReadOnly(bool),
     DigestMismatch {
         zxid: Zxid,
         expected: u64,

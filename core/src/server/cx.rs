@@ -17,6 +17,7 @@ use crate::txn::Entry;
 use crate::zab::history::History;
 
 use super::metrics::Metrics;
+use super::read_only::ReadOnly;
 use super::{Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, StoreOp, Ticket};
 
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Cx {
     started: Instant,
     /// The tree's digest at the newest zxids that a fixed number divides.
     digests: VecDeque<(Zxid, u64)>,
+    /// Whether it serves those who want no more than to read, without a quorum.
+    pub(crate) read_only: ReadOnly,
     outbox: VecDeque<Action>,
     last_ticket: Ticket,
     durable: Ticket,
@@ -62,6 +65,7 @@ impl Cx {
             metrics: Metrics::default(),
             started: now.mono,
             digests: VecDeque::new(),
+            read_only: ReadOnly::Off,
             outbox: VecDeque::new(),
             last_ticket: Ticket(0),
             durable: Ticket(0),
@@ -241,7 +245,12 @@ impl Cx {
     /// never sent back to a server that does not know of the epoch yet.
     // ZK: Leader.startZkServer sets lastProcessedZxid to epoch:0 (3.9); here learners do so too.
     pub(crate) fn visible_zxid(&self) -> Zxid {
-        let start = self.serving.map_or(Zxid::ZERO, Zxid::start_of);
+        let epoch = match self.read_only {
+            // Whatever its leader began with has been synchronized.
+            ReadOnly::On => Some(self.epochs.current),
+            ReadOnly::Off | ReadOnly::Due(_) => self.serving,
+        };
+        let start = epoch.map_or(Zxid::ZERO, Zxid::start_of);
         self.database.last_processed.max(start)
     }
 

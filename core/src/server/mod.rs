@@ -15,6 +15,7 @@ pub(crate) mod links;
 mod machine;
 mod metrics;
 mod order;
+mod read_only;
 mod stats;
 
 pub use admission::may_read_on;
@@ -34,7 +35,7 @@ use crate::proto::{
 use crate::session::SessionIds;
 use crate::time::{Instant, Now};
 use crate::tree::Database;
-use crate::zab::broadcast::{Broadcast, Origin, Question};
+use crate::zab::broadcast::{Broadcast, Certainty, Origin, Question};
 use crate::zab::election::{Decision, Election, Settled};
 use crate::zab::follower::{FailedTerms, Following, Heard};
 use crate::zab::leader::{Asked, Leading, StepDown};
@@ -42,6 +43,7 @@ use crate::zab::leader::{Asked, Leading, StepDown};
 use cx::Cx;
 use links::Links;
 use order::{Order, Submission};
+use read_only::ReadOnly;
 
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -154,7 +156,12 @@ impl Server {
             Role::Following(following, _) => Some(following.deadline(&self.cx)),
             Role::Leading(leading, _) => Some(leading.deadline(&self.cx)),
         };
-        of_role.into_iter().chain(self.order.deadline(&self.cx)).min()
+        let others = [
+            self.order.deadline(&self.cx),
+            self.cx.read_only.deadline(),
+            self.order.local_deadline(),
+        ];
+        of_role.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// The applied state, for checkers that compare replicas and for tools.
@@ -168,6 +175,7 @@ impl Server {
             Role::Leading(..) if self.cx.config.ensemble.is_alone() => "standalone",
             Role::Leading(..) => "leader",
             Role::Following(..) => "follower",
+            Role::Looking(_) if self.cx.read_only.is_on() => "read-only",
             Role::Looking(_) | Role::Settling { .. } => "looking",
         }
     }
@@ -359,10 +367,14 @@ impl Server {
                         broadcast.ask(Question::Sync { conn }, learners, cx);
                     }
                     Submission::Revalidate { session, timeout_ms } => {
-                        if broadcast.revalidate(session, timeout_ms, Origin::Here, cx) {
-                            self.order.on_revalidated(session, true, cx);
-                        } else {
-                            broadcast.ask(Question::UnknownSession(session), learners, cx);
+                        let (valid, certain) =
+                            broadcast.revalidate(session, timeout_ms, Origin::Here, cx);
+                        match certain {
+                            Certainty::Now => self.order.on_revalidated(session, valid, cx),
+                            Certainty::WithProof => {
+                                let question = Question::Session { session, valid };
+                                broadcast.ask(question, learners, cx);
+                            }
                         }
                     }
                     Submission::Touch { session, timeout_ms } => {
@@ -398,6 +410,8 @@ impl Server {
     }
 
     fn wake(&mut self) -> Result<(), String> {
+        self.order.expire_locally(&mut self.cx);
+        self.lose_patience();
         match &mut self.role {
             Role::Settling { .. } => {}
             Role::Looking(election) => {
@@ -453,7 +467,7 @@ impl Server {
                 && let Some(broadcast) = leading.broadcast()
             {
                 let header = &entry.txn.header;
-                broadcast.on_delivered(header.zxid, &entry.txn.body, header.session);
+                broadcast.on_delivered(header.zxid, &entry.txn.body, header.session, &self.cx);
             }
             if self.cx.serving.is_some() {
                 self.cx.note(Note::Delivered { zxid: entry.zxid() });
@@ -469,8 +483,8 @@ impl Server {
             match broadcast.next_proven(learners, &self.cx) {
                 None => return,
                 Some(Question::Sync { conn }) => self.order.on_synced(conn, &mut self.cx),
-                Some(Question::UnknownSession(session)) => {
-                    self.order.on_revalidated(session, false, &mut self.cx);
+                Some(Question::Session { session, valid }) => {
+                    self.order.on_revalidated(session, valid, &mut self.cx);
                 }
                 Some(Question::Learner { link, answer }) => {
                     if learners.contains_key(&link) {
@@ -523,6 +537,7 @@ impl Server {
             return;
         }
         self.cx.deliver_logged();
+        self.cx.read_only = ReadOnly::looking(&self.cx);
         let mut election = Election::enter(self.round, &mut self.cx, &mut self.links);
         let decision = election.decided_at_once(&self.cx);
         self.round = election.round();
@@ -534,6 +549,7 @@ impl Server {
         let Role::Looking(election) = &self.role else { return };
         self.round = election.round();
         let Some(Decision { settled }) = decision else { return };
+        self.end_read_only();
         self.round = settled.round;
         let leader = settled.vote.leader;
         if settled.state == PeerState::Leading {

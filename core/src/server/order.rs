@@ -7,6 +7,9 @@
 //!
 // ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
 
+mod local_sessions;
+mod read_only;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,7 +24,7 @@ use crate::proto::{
     Acl, ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
     Response, WatcherEvent,
 };
-use crate::session::{SessionIds, password};
+use crate::session::{LocalSessions, SessionIds, password};
 use crate::time::Instant;
 use crate::tree::Applied;
 use crate::txn::{Entry, TxnBody};
@@ -55,7 +58,8 @@ pub(crate) struct Conn {
     /// Requests not answered yet, oldest first. Writes among them are on their way already.
     waiting: VecDeque<Waiting>,
     /// A sync is with the leader. What is behind it stays here: it may be answered long after a
-    /// write that left later, and the reads between must not see that write.
+    /// write that left later, and the reads between must not see that write. Nothing that follows
+    /// the close of a local session leaves either.
     syncing: bool,
     pub(crate) stats: ConnStats,
     flow: Flow,
@@ -85,9 +89,10 @@ struct Waiting {
     /// The answer, if the request is the connection's own affair.
     verdict: Option<Verdict>,
     arrived: Instant,
-    /// It is with the leader.
+    /// It is with the leader, or needs none.
     sent: bool,
-    /// For a sync: the leader has answered it.
+    /// For a sync: the leader has answered it. Also what needs no leader now, as others of its kind
+    /// do.
     synced: bool,
     /// It waited too long to be carried out, and is told so in its turn.
     throttled: bool,
@@ -142,6 +147,7 @@ impl Conn {
 struct InFlight {
     cxid: Xid,
     conn: ConnId,
+    opens: bool,
     closes: bool,
 }
 
@@ -156,6 +162,7 @@ pub(crate) struct Order {
     revalidating: BTreeMap<SessionId, VecDeque<ConnId>>,
     watches: WatchTable,
     ids: SessionIds,
+    local: LocalSessions,
     submissions: VecDeque<Submission>,
     pressure: Pressure,
     /// Events held back by a planted mistake only.
@@ -173,6 +180,7 @@ impl Order {
             revalidating: BTreeMap::new(),
             watches: WatchTable::new(config.seed).with_mutant(config.mutant),
             ids,
+            local: LocalSessions::new(config.tick),
             submissions: VecDeque::new(),
             pressure: Pressure::new(config),
             late_events: Vec::new(),
@@ -299,10 +307,14 @@ impl Order {
         self.stats.received += 1;
         cx.metrics.connection_requests += 1;
         let (seen, ours) = (request.last_zxid_seen, cx.visible_zxid());
-        if cx.serving.is_none() {
-            return self.close(conn, CloseReason::NotServing, cx);
+        if let Some(why) = Self::turned_away(&request, cx) {
+            return self.close(conn, why, cx);
         }
-        let asks = if request.session == SessionId(0) { Asks::NewSession } else { Asks::Renewal };
+        let asks = match request.session {
+            SessionId(0) if Self::opens_locally(cx) => Asks::LocalSession,
+            SessionId(0) => Asks::NewSession,
+            _ => Asks::Renewal,
+        };
         if !self.pressure.lets_in(asks, cx) {
             return self.close(conn, CloseReason::Throttled, cx);
         }
@@ -312,13 +324,16 @@ impl Order {
         let limits = (cx.config.min_session_timeout, cx.config.max_session_timeout);
         let (least, most) = (limits.0.as_millis() as i32, limits.1.as_millis() as i32);
         let timeout_ms = request.timeout_ms.max(least).min(most);
-        let read_only = request.read_only;
+        // Clients of before 3.4 know nothing of this byte.
+        let read_only = request.read_only.map(|_| cx.read_only.is_on());
         if request.session == SessionId(0) {
-            self.begin_session(conn, timeout_ms, read_only.map(|_| false));
-            return;
+            if Self::opens_locally(cx) {
+                return self.open_locally(conn, timeout_ms, read_only, cx);
+            }
+            return self.begin_session(conn, timeout_ms, read_only);
         }
         let session = request.session;
-        c.phase = Phase::Opening { session, timeout_ms, read_only: read_only.map(|_| false) };
+        c.phase = Phase::Opening { session, timeout_ms, read_only };
         // Departs: upstream closes the session's living connection before it looks at the password.
         if request.password[..] != password(session)[..] {
             return self.refuse(conn, cx);
@@ -328,8 +343,7 @@ impl Order {
         if let Some(&before) = self.holders.get(&session) {
             self.close(before, CloseReason::Replaced(session), cx);
         }
-        self.revalidating.entry(session).or_default().push_back(conn);
-        self.submissions.push_back(Submission::Revalidate { session, timeout_ms });
+        self.renew(conn, session, timeout_ms, read_only, cx);
     }
 
     fn begin_session(&mut self, conn: ConnId, timeout_ms: i32, read_only: Option<bool>) {
@@ -339,7 +353,7 @@ impl Order {
         }
         let request = Request::CreateSession { timeout_ms };
         let cxid = Xid(0);
-        self.launch(session, InFlight { cxid, conn, closes: false });
+        self.launch(session, InFlight { cxid, conn, opens: true, closes: false });
         let auth = Vec::new();
         self.submissions.push_back(Submission::Write(Forwarded { session, cxid, request, auth }));
     }
@@ -392,7 +406,7 @@ impl Order {
         }
         // The client counts from this answer, however long the session's transaction took.
         // Departs: upstream counts a new session's first timeout from the proposal.
-        self.submissions.push_back(Submission::Touch { session, timeout_ms });
+        self.touch(session, timeout_ms, cx);
         let response = ConnectResponse {
             protocol_version: 0,
             timeout_ms,
@@ -439,32 +453,50 @@ impl Order {
             c.hold(waiting);
             return self.recount(conn);
         };
-        self.submissions.push_back(Submission::Touch { session, timeout_ms });
+        self.touch(session, timeout_ms, cx);
+        let Some(c) = self.conns.get_mut(&conn) else { return };
         if waiting.needs_leader() && c.may_submit() {
-            waiting.sent = true;
-            let forwarded = waiting.forwarded(session);
+            let goes = Self::send_off(&self.local, session, &mut waiting, cx);
+            c.syncing |= goes.is_none() && waiting.request == Request::CloseSession;
             c.waiting.push_back(waiting);
-            self.submit(conn, forwarded);
+            if let Some(forwarded) = goes {
+                self.submit(conn, forwarded, cx);
+            }
         } else {
             c.hold(waiting);
         }
         self.answer_waiting(conn, cx);
     }
 
+    /// What goes to the leader for this request; it stays here if the leader has no part in it.
+    fn send_off(
+        local: &LocalSessions,
+        session: SessionId,
+        waiting: &mut Waiting,
+        cx: &Cx,
+    ) -> Option<Forwarded> {
+        waiting.sent = true;
+        waiting.synced = Self::stays_here(local, session, &waiting.request, cx);
+        (!waiting.synced).then(|| waiting.forwarded(session))
+    }
+
     /// Sends on its way what waited for the session, for a sync, or for reads before it, in the order
     /// of arrival.
-    fn submit_waiting(&mut self, conn: ConnId) {
+    fn submit_waiting(&mut self, conn: ConnId, cx: &mut Cx) {
         while let Some(c) = self.conns.get_mut(&conn) {
             let Phase::Open { session, .. } = c.phase else { return };
-            let Some(w) = c.next_held() else { return };
-            w.sent = true;
-            let forwarded = w.forwarded(session);
+            let Some(waiting) = c.next_held() else { return };
+            let goes = Self::send_off(&self.local, session, waiting, cx);
+            let closes = waiting.request == Request::CloseSession;
             c.flow.held -= 1;
-            self.submit(conn, forwarded);
+            match goes {
+                Some(forwarded) => self.submit(conn, forwarded, cx),
+                None => c.syncing |= closes,
+            }
         }
     }
 
-    fn submit(&mut self, conn: ConnId, request: Forwarded) {
+    fn submit(&mut self, conn: ConnId, request: Forwarded, cx: &mut Cx) {
         let c = self.conns.get_mut(&conn);
         if let Request::Sync { .. } = request.request {
             if let Some(c) = c {
@@ -476,8 +508,10 @@ impl Order {
         if let Some(c) = c {
             c.flow.writes_sent += 1;
         }
+        self.upgrade_for(conn, &request, cx);
         let closes = matches!(request.request, Request::CloseSession);
-        self.launch(request.session, InFlight { cxid: request.cxid, conn, closes });
+        let flight = InFlight { cxid: request.cxid, conn, opens: false, closes };
+        self.launch(request.session, flight);
         self.submissions.push_back(Submission::Write(request));
     }
 
@@ -501,7 +535,7 @@ impl Order {
             let Some(waiting) = next.and_then(|at| c.waiting.remove(at)) else { break };
             self.answer_read(conn, &waiting, cx);
         }
-        self.submit_waiting(conn);
+        self.submit_waiting(conn, cx);
         self.recount(conn);
     }
 
@@ -513,6 +547,12 @@ impl Order {
         }
         if let Some(verdict) = waiting.verdict.clone() {
             return self.pronounce(conn, waiting, verdict, cx);
+        }
+        if let Some(refusal) = read_only::refusal(&waiting.request, cx) {
+            return self.answer(conn, waiting, refusal, cx.visible_zxid(), cx);
+        }
+        if waiting.request == Request::CloseSession {
+            return self.close_locally(conn, waiting, cx);
         }
         if let Request::SetWatches(set) = &waiting.request {
             for event in self.watches.set_watches(conn, set, &cx.database.tree) {
@@ -531,7 +571,8 @@ impl Order {
             request => {
                 let session = c.session().unwrap_or_default();
                 let auth = Access { ids: &waiting.ids, rules: &cx.config.auth };
-                ops::read(&cx.database, ops::Caller { session, auth }, request)
+                let caller = ops::Caller { session, auth, local: false };
+                ops::read(&cx.database, caller, request)
             }
         };
         if ops::is_unimplemented(&waiting.request) {
@@ -661,10 +702,12 @@ impl Order {
     fn take_flight(&mut self, entry: &Entry, cx: &Cx) -> Option<InFlight> {
         let header = &entry.txn.header;
         let queue = self.in_flight.get_mut(&header.session)?;
+        let opens = matches!(entry.txn.body, TxnBody::CreateSession { .. });
         let closes = matches!(entry.txn.body, TxnBody::CloseSession { .. });
         let matches = |f: &InFlight| {
             (f.cxid == header.cxid || cx.config.planted(Mutant::CommitQueueMatchesBySessionOnly))
-                && (f.closes == closes || matches!(entry.txn.body, TxnBody::Error(_)))
+                && ((f.opens, f.closes) == (opens, closes)
+                    || matches!(entry.txn.body, TxnBody::Error(_)))
         };
         let flight = queue.front().copied().filter(matches)?;
         queue.pop_front();
@@ -691,13 +734,25 @@ impl Order {
             }
             Phase::Open { .. } | Phase::Greeting => {}
         }
+        if flight.opens {
+            // A local session was to become global. Nobody waits for more than its session.
+            if let TxnBody::Error(_) = entry.txn.body {
+                self.close(conn, CloseReason::SessionClosed(session), cx);
+            }
+            return;
+        }
         let Some(waiting) = c.waiting.pop_front() else { return };
         c.flow.writes_sent -= 1;
         let result = ops::reply(&waiting.request, &entry.txn, applied, &cx.database);
         if result == Err(ErrorCode::SESSION_MOVED) {
             return self.close(conn, CloseReason::SessionMoved(session), cx);
         }
+        let was_local = self.local.contains(session);
+        let result = self.judge_local(session, &waiting.request, result);
         self.answer(conn, &waiting, result, entry.zxid(), cx);
+        if was_local && !self.local.contains(session) {
+            return self.close(conn, CloseReason::SessionClosed(session), cx);
+        }
         self.answer_waiting(conn, cx);
     }
 }

@@ -14,7 +14,7 @@ use crate::ops::{Caller, Pending};
 use crate::proto::{ErrorCode, Forwarded, QuorumPacket, Request};
 use crate::server::Note;
 use crate::server::cx::Cx;
-use crate::session::Expiry;
+use crate::session::{Ended, Expiry, is_home};
 use crate::time::{Duration, Instant};
 use crate::txn::codec;
 use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
@@ -37,13 +37,24 @@ pub(crate) enum Question {
     Sync {
         conn: ConnId,
     },
-    /// A client came back here with a session that this leader does not know.
-    UnknownSession(SessionId),
+    /// A client came back here with a session of which this leader cannot be sure, and what it will
+    /// be told.
+    Session {
+        session: SessionId,
+        valid: bool,
+    },
     /// A learner's, and what it will be told.
     Learner {
         link: LinkId,
         answer: QuorumPacket,
     },
+}
+
+/// Whether a leader may say something without asking a quorum first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Certainty {
+    Now,
+    WithProof,
 }
 
 /// A question is answered when everything proposed before it is delivered and a quorum has
@@ -70,6 +81,8 @@ pub(crate) struct Broadcast {
     doubtful: BTreeMap<SessionId, u64>,
     questions: VecDeque<Unproven>,
     containers: Containers,
+    /// Sessions that are not to be taken for local ones of learners.
+    ended: Ended,
     /// The newest ping round, and when it was sent.
     round: u64,
     round_at: Instant,
@@ -92,6 +105,8 @@ impl Broadcast {
             doubtful: BTreeMap::new(),
             questions: VecDeque::new(),
             containers: Containers::enter(&cx.config, cx.now),
+            // What a session asked while it lived is on its way no longer than this.
+            ended: Ended::new(cx.config.max_session_timeout + cx.config.sync_timeout() * 2),
             round: 0,
             round_at: Instant(0),
             next_ping: cx.now.mono,
@@ -156,7 +171,13 @@ impl Broadcast {
         cx: &Cx,
     ) -> (TxnBody, TxnDigest) {
         let session = request.session;
+        let local = self.may_be_local(origin, session, cx);
         match &request.request {
+            // A local session that would become global now, and whose client went elsewhere and was
+            // told that it is over.
+            Request::CreateSession { .. } if self.ended.contains(session) => {
+                return self.pending.refuse(ErrorCode::SESSION_EXPIRED);
+            }
             Request::CreateSession { timeout_ms } => {
                 self.owners.insert(session, origin);
                 self.expiry.touch(session, millis(*timeout_ms), cx.now.mono);
@@ -174,8 +195,29 @@ impl Broadcast {
         }
         let (database, config) = (&cx.database, &cx.config);
         let auth = Access { ids: &request.auth, rules: &config.auth };
-        let caller = Caller { session, auth };
+        let caller = Caller { session, auth, local };
         self.pending.prepare(database, config, caller, &request.request, zxid, cx.now.wall)
+    }
+
+    /// May this be a session that only the server knows over which it came?
+    // ZK: LeaderSessionTracker.checkSession (3.9)
+    // Departs: upstream lets any server speak for any session that the leader does not know; here
+    // only for those that it opened itself and that are not over.
+    fn may_be_local(&self, origin: Origin, session: SessionId, cx: &Cx) -> bool {
+        let server = match origin {
+            Origin::Here => cx.config.my_id,
+            Origin::Learner(id) => id,
+        };
+        cx.config.local_sessions.enabled
+            && is_home(server, session)
+            && !self.pending.knows_session(&cx.database, session)
+            && !self.ended.contains(session)
+    }
+
+    fn remember_end(&mut self, session: SessionId, cx: &Cx) {
+        if cx.config.local_sessions.enabled {
+            self.ended.insert(session, cx.now.mono);
+        }
     }
 
     // ---- commit ----
@@ -220,9 +262,10 @@ impl Broadcast {
     }
 
     /// `zxid` was delivered here.
-    pub(crate) fn on_delivered(&mut self, zxid: Zxid, body: &TxnBody, session: SessionId) {
+    pub(crate) fn on_delivered(&mut self, zxid: Zxid, body: &TxnBody, session: SessionId, cx: &Cx) {
         self.pending.applied(zxid);
         if let TxnBody::CloseSession { .. } = body {
+            self.remember_end(session, cx);
             self.owners.remove(&session);
             self.expiry.remove(session);
             self.doubtful.remove(&session);
@@ -275,23 +318,28 @@ impl Broadcast {
         }
     }
 
-    /// A client came back with this session over `origin`, which owns it from now on; unless nobody
-    /// here knows it, which takes proof (see [`Question::UnknownSession`]).
+    /// A client came back with this session over `origin`, which owns it from now on; unless it is
+    /// over. Says whether it stands, and whether that is certain: that nobody knows it takes proof,
+    /// and so does one that becomes global just now (see [`Question::Session`]).
+    // Departs: upstream grants a session whose createSession may yet be lost with its leader.
     pub(crate) fn revalidate(
         &mut self,
         session: SessionId,
         timeout_ms: i32,
         origin: Origin,
         cx: &mut Cx,
-    ) -> bool {
+    ) -> (bool, Certainty) {
         if !self.pending.session_open(&cx.database, session) {
-            return false;
+            // Its client will be told so, and nothing may come of it afterwards.
+            self.remember_end(session, cx);
+            return (false, Certainty::WithProof);
         }
         self.touch(session, timeout_ms, cx);
         if self.owners.insert(session, origin).is_some_and(|before| before != origin) {
             cx.note(Note::SessionMoved(session));
         }
-        true
+        let committed = cx.database.sessions.contains_key(&session);
+        (true, if committed { Certainty::Now } else { Certainty::WithProof })
     }
 
     /// Closes the sessions that nobody has heard from.

@@ -19,7 +19,7 @@ use crate::server::{Action, CloseReason, Note, PeerMessage, SyncKind, Ticket};
 use crate::time::Instant;
 
 use super::PeerMisbehaved;
-use super::broadcast::{Broadcast, Origin, Question};
+use super::broadcast::{Broadcast, Certainty, Origin, Question};
 use super::catch_up;
 use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
@@ -416,12 +416,13 @@ impl Leading {
     fn on_revalidate(&mut self, link: LinkId, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
         let id = self.learners.get(&link).and_then(|l| l.id);
         let (Phase::Broadcast(broadcast), Some(id)) = (&mut self.phase, id) else { return };
-        let valid = broadcast.revalidate(session, timeout_ms, Origin::Learner(id), cx);
+        let (valid, certain) = broadcast.revalidate(session, timeout_ms, Origin::Learner(id), cx);
         let answer = QuorumPacket::Revalidated { session, valid };
-        if valid {
-            cx.send(link, answer);
-        } else {
-            broadcast.ask(Question::Learner { link, answer }, &mut self.learners, cx);
+        match certain {
+            Certainty::Now => cx.send(link, answer),
+            Certainty::WithProof => {
+                broadcast.ask(Question::Learner { link, answer }, &mut self.learners, cx);
+            }
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Cluster {
     /// At whose link each server's packets for another arrive.
     quorum_links: BTreeMap<(ServerId, ServerId), LinkId>,
     next_link: u64,
+    /// Whose acknowledgements to whom are lost.
+    mute: Option<(ServerId, ServerId)>,
     pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
     pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
     pub(crate) notes: Vec<(ServerId, Note)>,
@@ -96,6 +98,7 @@ impl Cluster {
             links: BTreeMap::new(),
             quorum_links: BTreeMap::new(),
             next_link: 0,
+            mute: None,
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
             notes: Vec::new(),
@@ -155,6 +158,9 @@ impl Cluster {
                 if let PeerMessage::Quorum(packet) = &message {
                     self.packets.push((id, to, packet.clone()));
                     self.quorum_links.insert((id, to), other);
+                    if self.mute == Some((id, to)) && matches!(packet, QuorumPacket::Ack { .. }) {
+                        return;
+                    }
                 }
                 if !self.cut.contains(&(id, to)) {
                     let messages = [message].into_iter().chain(again);
@@ -307,13 +313,18 @@ impl Cluster {
 
     /// A client connects, with a session that it has or with none.
     pub(crate) fn greet(&mut self, server: i64, conn: u64, session: SessionId) {
+        self.greet_as(server, conn, session, false);
+    }
+
+    /// Likewise; and perhaps it is content to read.
+    pub(crate) fn greet_as(&mut self, server: i64, conn: u64, session: SessionId, read_only: bool) {
         let connect = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid::ZERO,
             timeout_ms: self.timeout_ms,
             session,
             password: Bytes::copy_from_slice(&zebu_core::session::password(session)),
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         self.greet_with(server, conn, connect);
     }
@@ -334,5 +345,18 @@ impl Cluster {
     pub(crate) fn replies(&mut self, server: i64, conn: u64) -> Vec<ClientMessage> {
         self.settle();
         self.replies.remove(&(ServerId(server), ConnId(conn))).unwrap_or_default()
+    }
+
+    /// Handles everything that is under way but for the acknowledgements from one to the other.
+    pub(crate) fn settle_without_acks(&mut self, from: i64, to: i64) {
+        self.mute = Some((ServerId(from), ServerId(to)));
+        self.settle();
+        self.mute = None;
+    }
+
+    /// What a server that was spoken to directly has to say.
+    pub(crate) fn wake(&mut self, id: ServerId) {
+        self.drain(id);
+        self.settle();
     }
 }

@@ -4,9 +4,11 @@ mod auth;
 mod bad_input;
 mod cluster;
 mod limits;
+mod local_sessions;
 #[path = "../common/one_of_each.rs"]
 mod one_of_each;
 mod quotas;
+mod read_only;
 mod survives;
 mod upstream;
 mod watches;

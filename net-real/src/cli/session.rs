@@ -58,8 +58,13 @@ enum Event {
 impl Session {
     pub(super) fn start(servers: Vec<Address>, session_timeout: Duration) -> anyhow::Result<Self> {
         let seed = getrandom::u64().map_err(|error| anyhow!("no randomness: {error}"))?;
-        let config =
-            ClientConfig { servers: servers.len(), session_timeout, seed, pipeline_max: 64 };
+        let config = ClientConfig {
+            servers: servers.len(),
+            session_timeout,
+            seed,
+            pipeline_max: 64,
+            read_only: false,
+        };
         let (sender, events) = mpsc::unbounded_channel();
         let client = Client::new(config, Instant(0));
         Ok(Self {

@@ -37,6 +37,8 @@ const KEYS: &[(&str, Effect)] = {
         ("jute.maxbuffer", Used),
         ("jute.maxbuffer.extrasize", Used),
         ("leaderConnectDelayDuringRetryMs", Used),
+        ("localSessionsEnabled", Used),
+        ("localSessionsUpgradingEnabled", Used),
         ("maxClientCnxns", Used),
         ("maxSessionTimeout", Used),
         ("minSessionTimeout", Used),
@@ -44,7 +46,11 @@ const KEYS: &[(&str, Effect)] = {
         ("peerType", Used),
         ("preAllocSize", Used),
         ("quorumListenOnAllIPs", Used),
+        ("readonlymode.enabled", Used),
         ("snapCount", Used),
+        // A server alone is an ensemble of one here; but whether it may have local sessions hangs on
+        // this.
+        ("standaloneEnabled", Used),
         ("syncLimit", Used),
         ("tickTime", Used),
         // See `auth`.
@@ -79,8 +85,6 @@ const KEYS: &[(&str, Effect)] = {
         ("requestThrottleDropStale", Used),
         ("requestThrottleLimit", Used),
         ("requestThrottleStallTime", Used),
-        // A server alone is an ensemble of one here: there is no other mode to enable.
-        ("standaloneEnabled", Ignored),
         // Refused rather than ignored: each asks that somebody be kept out, or that something be
         // hidden from the network.
         ("quorum.auth.enableSasl", Refused),
@@ -155,8 +159,6 @@ const KEYS: &[(&str, Effect)] = {
         ("leaderServes", Ignored),
         ("learner.asyncSending", Ignored),
         ("learner.closeSocketAsync", Ignored),
-        ("localSessionsEnabled", Ignored),
-        ("localSessionsUpgradingEnabled", Ignored),
         ("maxBatchSize", Ignored),
         ("maxCnxns", Used),
         ("maxGetChildrenResponseCacheSize", Ignored),
@@ -196,7 +198,6 @@ const KEYS: &[(&str, Effect)] = {
         ("quorum.auth.server.saslLoginContext", Ignored),
         ("quorum.cnxn.threads.size", Ignored),
         ("quorumCnxnTimeoutMs", Ignored),
-        ("readonlymode.enabled", Ignored),
         ("reconfigEnabled", Ignored),
         ("request_stale_connection_check", Used),
         ("request_stale_latency_check", Used),

@@ -11,6 +11,7 @@ mod jaas;
 mod jvm_flags;
 mod keys;
 mod member;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -353,6 +354,7 @@ impl Reader {
         self.containers(keys, &mut config);
         self.auth(keys, &mut config.auth, read);
         config.enforce_quota = self.flag(keys, "enforceQuota").unwrap_or(false);
+        self.sessions(keys, &mut config);
 
         let mut settings = ServerSettings::new(config);
         settings.client = self.client_address(path, keys, &settings.config, my_id);
@@ -379,6 +381,10 @@ impl Reader {
         }
         if let Some(list) = keys.get("4lw.commands.whitelist") {
             settings.four_letter_words = FourLetterWords::parse(&list.value);
+        }
+        if settings.config.read_only_mode.enabled {
+            // Clients ask by it for a server that takes writes.
+            settings.four_letter_words.add("isro");
         }
         Some(ZooCfg { settings, data_dir, log_dir, warnings: Vec::new() })
     }

@@ -461,3 +461,23 @@ java.security.auth.login.config=/etc/jaas.conf\nsasl.serverconfig=Nobody",
         assert!(warning.contains(expected) && !warning.contains("secret"), "{warning}");
     }
 }
+
+#[test]
+fn local_sessions_are_for_ensembles() {
+    let lines = "localSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n\
+                 readonlymode.enabled=true\n";
+    let both = zebu_core::config::LocalSessions { enabled: true, upgrading: true };
+    let cfg = good(&format!("{ENSEMBLE}{lines}"), &[("/var/zk/myid", "2\n")]);
+    assert_eq!(cfg.settings.config.local_sessions, both);
+    assert!(cfg.settings.config.read_only_mode.enabled);
+    let words = "4lw.commands.whitelist=ruok\n";
+    let cfg = good(&format!("{ENSEMBLE}{lines}{words}"), &[("/var/zk/myid", "2\n")]);
+    assert!(cfg.settings.four_letter_words.allows("isro"));
+    let alone = "dataDir=/d\nclientPort=2181\n";
+    let cfg = good(&format!("{alone}{lines}"), &[]);
+    assert_eq!(cfg.settings.config.local_sessions, Default::default());
+    assert_eq!(cfg.warnings.len(), 2, "{:?}", cfg.warnings);
+    let cfg = good(&format!("{alone}standaloneEnabled=false\n{lines}"), &[]);
+    assert_eq!(cfg.settings.config.local_sessions, both);
+    assert_eq!(cfg.warnings, []);
+}

@@ -11,11 +11,12 @@
 //! comes late through a server that its client has left is refused, behind later ones. SessionMoved is
 //! also accepted when another server, which the client left before it answered, may have asked for the
 //! session since: the leader cannot know which of two came first (upstream's limit too). QuotaExceeded
-//! also limits a session's ephemerals.
+//! also limits a session's ephemerals. A local session that its client took to another server may be
+//! refused as expired.
 
 use zebu_core::ids::Xid;
 use zebu_core::proto::{ClientMessage, ErrorCode, Request, Response, create_flags};
-use zebu_core::txn::TxnBody;
+use zebu_core::txn::{Txn, TxnBody};
 
 use super::facts::clients::{Write, is_write};
 use super::facts::ledger::show;
@@ -88,7 +89,7 @@ impl LinearizableWrites {
             })?;
         }
         let Some(verdict) = &committed.verdict else { return Ok(()) };
-        if same(&verdict.body, body) || tolerated(committed, &write.request) {
+        if same(&verdict.body, body) || tolerated(facts, txn, &write.request) {
             return Ok(());
         }
         let property = names(&write.request, &verdict.body, body, committed.session_was_open);
@@ -169,14 +170,31 @@ fn is_expired(body: &TxnBody) -> bool {
 }
 
 /// A refusal that depends on what the model does not have.
-fn tolerated(committed: &Committed, request: &Request) -> bool {
+fn tolerated(facts: &Facts, txn: &Txn, request: &Request) -> bool {
     let of_session = match request {
         Request::Create(create) | Request::Create2(create) => {
             [create_flags::EPHEMERAL, create_flags::EPHEMERAL_SEQUENTIAL].contains(&create.flags)
         }
         _ => false,
     };
-    of_session && committed.proposed.txn.body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)
+    of_session && txn.body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)
+        || refuses_contested(facts, txn)
+}
+
+/// A local session is refused whose client asked for it elsewhere, and may have been told there that
+/// it is over.
+fn refuses_contested(facts: &Facts, txn: &Txn) -> bool {
+    let session = txn.header.session.0;
+    let refusal = |body: &TxnBody| match body {
+        TxnBody::Error(code) => Some(*code),
+        _ => None,
+    };
+    let code = match &txn.body {
+        TxnBody::Multi(parts) => parts.iter().find_map(refusal),
+        body => refusal(body),
+    };
+    let contested = facts.local.get(&session).is_some_and(|local| local.contested);
+    code == Some(ErrorCode::SESSION_EXPIRED) && contested && facts.is_local(session)
 }
 
 /// Which promise a wrong transaction breaks.
@@ -196,7 +214,7 @@ fn names(request: &Request, expected: &TxnBody, found: &TxnBody, open: bool) -> 
         (Request::CloseSession, ..) => "C-EPH",
         (
             _,
-            TxnBody::Error(ErrorCode::SESSION_EXPIRED),
+            TxnBody::Error(ErrorCode::SESSION_EXPIRED | ErrorCode::EPHEMERAL_ON_LOCAL_SESSION),
             TxnBody::Create(c) | TxnBody::Create2(c),
         ) if c.ephemeral && !open => "C-EPH",
         (_, TxnBody::Error(_), TxnBody::Error(_)) | (_, _, TxnBody::Error(_)) => "C-ERR",
@@ -222,6 +240,9 @@ fn on_reply(
     let session = facts.conn(answered.client).and_then(|conn| conn.session()).unwrap_or(0);
     let Some(write) = facts.writes.get(&(session, xid.0)) else { return Ok(()) };
     let request = &write.request;
+    if facts.closes_locally(session, request) {
+        return Ok(());
+    }
     let Some(place) = write.txn else {
         let needs_place = match result {
             Ok(_) => Some("C-LINW"),
@@ -245,7 +266,11 @@ fn on_reply(
         let (place, after) = (show(place), show(write.answered_upto));
         format!("{request:?} stands at {place}, it was sent when {after} was answered")
     })?;
-    let body = &facts.ledger.get(place).expect("committed").txn.body;
+    let txn = &facts.ledger.get(place).expect("committed").txn;
+    if refuses_contested(facts, txn) {
+        return Ok(());
+    }
+    let body = &txn.body;
     let expected = match body {
         TxnBody::Error(code) => Some(Err(*code)),
         _ => write.expected.clone(),

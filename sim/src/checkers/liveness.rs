@@ -232,6 +232,8 @@ impl Liveness {
             {
                 self.leaders.remove(&server);
             }
+            // Not as a leader.
+            Action::Reply { conn, .. } if facts.is_read_only(server, *conn) => {}
             Action::Reply { message, .. } => {
                 self.steps_down(facts, server, "answers clients")?;
                 if facts.is_alone() && !matches!(message, ClientMessage::Text(_)) {

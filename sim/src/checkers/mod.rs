@@ -19,8 +19,10 @@ pub mod epochs;
 pub mod facts;
 pub mod linearizable_writes;
 pub mod liveness;
+pub mod local_sessions;
 pub mod peer_messages;
 pub mod quorums;
+pub mod read_only;
 pub mod reads;
 pub mod replicas;
 pub mod session_fifo;
@@ -88,7 +90,9 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(durability::Durability::default()),
         Box::new(quorums::Quorums::default()),
         Box::new(peer_messages::PeerMessages::default()),
+        Box::new(read_only::ReadOnly::default()),
         Box::new(total_order::TotalOrder::default()),
+        Box::new(local_sessions::LocalSessions::default()),
         Box::new(sessions::Sessions::default()),
         Box::new(linearizable_writes::LinearizableWrites::default()),
         Box::new(session_fifo::SessionFifo::default()),

@@ -5,7 +5,8 @@
 //! leader still leads; Zebu's asks a quorum first.)
 //!
 //! Permitted: stale reads without sync. Replies to auth may overtake. The zxids of pings, auth
-//! replies and watch events say nothing of a client's position.
+//! replies and watch events say nothing of a client's position. What a server without a quorum showed
+//! may be gone for good; the zxid under which it was shown is not gone back behind all the same.
 
 use zebu_core::ids::{ConnId, ServerId, Xid};
 use zebu_core::proto::{ClientMessage, ClientRequest, ErrorCode, Request, Response};
@@ -73,6 +74,10 @@ impl Check for SessionFifo {
 /// A server lets a client in only when it has all that the client has seen.
 fn accepts(facts: &Facts, view: &View<'_>, server: ServerId, seen: u64) -> Result<(), Violation> {
     let Some(place) = facts.ledger.resolve(seen) else { return Ok(()) };
+    // Shown by a server without a quorum, and gone since.
+    if facts.info.local_sessions && place > 0 && !facts.ledger.is_committed(place) {
+        return Ok(());
+    }
     let here = view.servers.iter().find(|s| s.id == server);
     let Some(database) = here.and_then(|here| here.database) else { return Ok(()) };
     ensure(database.last_processed.0 >= place, "C-MONO", || {

@@ -323,6 +323,7 @@ pub fn info(servers: usize) -> ScenarioInfo {
         calm: false,
         drift_ppm: 200,
         liveness_bound: 10_000 * MS,
+        local_sessions: false,
     }
 }
 

@@ -43,7 +43,9 @@ impl Check for TotalOrder {
                 format!("{} was first seen at {by:?}, which leads {leads:?}", show(zxid))
             })?;
         }
-        if let Observation::Action { server, action: Action::Reply { message, .. } } = what {
+        if let Observation::Action { server, action: Action::Reply { conn, message } } = what
+            && !facts.is_read_only(*server, *conn)
+        {
             let shown = match message {
                 ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. } => *zxid,
                 ClientMessage::Connected(_)

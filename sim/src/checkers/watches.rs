@@ -7,7 +7,8 @@
 //! before its reply, and arms the others. Removing and checking find what is there.
 //!
 //! Permitted: events lost with the connection; several changes folded into one event of a one-time
-//! watch; an exists watch that sees nothing of a node that came and went during a disconnect.
+//! watch; an exists watch that sees nothing of a node that came and went during a disconnect. Watches
+//! at a server without a quorum are not looked at: nothing happens there, and they end with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,6 +114,9 @@ impl Check for Watches {
             self.forget(client);
         }
         let Observation::Received { client, message, .. } = what else { return Ok(()) };
+        if facts.reads_only(*client) {
+            return Ok(());
+        }
         match message {
             ClientMessage::Event { zxid, event } => self.on_event(*client, *zxid, event),
             ClientMessage::Reply { xid, zxid, result } => {

@@ -126,6 +126,7 @@ impl Caller {
             session_timeout: Duration::from_millis(spec.session_ms.draw(draw)),
             seed: draw.bits(),
             pipeline_max: pipeline,
+            read_only: spec.read_only,
         };
         let work = Work::new(spec.work, &spec.ops, spec.paths.draw(draw), index);
         let (sender, events) = mpsc::unbounded_channel();

@@ -25,6 +25,8 @@ pub struct Caller {
     pub session: u64,
     /// Whether its connection ever sent an auth packet: then its identities are not known here.
     pub authenticated: bool,
+    /// A session that only its server knows: nothing can be its own.
+    pub local: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -160,13 +162,16 @@ impl Bench<'_> {
                 refuse_if(ttl_flag, ErrorCode::BAD_ARGUMENTS)?;
             }
         }
+        let ephemeral = matches!(c.flags, flag::EPHEMERAL | flag::EPHEMERAL_SEQUENTIAL);
+        if self.caller.local && ephemeral {
+            return Err(Stop::Refused(ErrorCode::EPHEMERAL_ON_LOCAL_SESSION));
+        }
         self.open_session()?;
         refuse_if(!c.path.contains('/') || c.path.contains('\0'), ErrorCode::BAD_ARGUMENTS)?;
         let acl = fix_up(&c.acl)?;
         let (parent, _) = split(&c.path);
         let mut above = self.node(parent)?;
         self.permit(&above, perms::CREATE)?;
-        let ephemeral = matches!(c.flags, flag::EPHEMERAL | flag::EPHEMERAL_SEQUENTIAL);
         let sequential = matches!(
             c.flags,
             flag::PERSISTENT_SEQUENTIAL | flag::EPHEMERAL_SEQUENTIAL | flag::TTL_SEQUENTIAL
@@ -326,7 +331,8 @@ impl Bench<'_> {
         self.get(path).cloned().ok_or(Stop::Refused(ErrorCode::NO_NODE))
     }
     fn open_session(&self) -> Result<(), Stop> {
-        refuse_if(!self.model.session_open(self.caller.session), ErrorCode::SESSION_EXPIRED)
+        let open = self.caller.local || self.model.session_open(self.caller.session);
+        refuse_if(!open, ErrorCode::SESSION_EXPIRED)
     }
     fn permit(&self, node: &Node, perm: i32) -> Result<(), Stop> {
         match permitted(&node.acl, perm, self.caller) {
@@ -408,7 +414,7 @@ mod tests {
     use crate::model::tests::{create, txn};
     use bytes::Bytes;
 
-    const CALLER: Caller = Caller { session: 5, authenticated: false };
+    const CALLER: Caller = Caller { session: 5, authenticated: false, local: false };
 
     fn model() -> Model {
         let mut model = Model::new();

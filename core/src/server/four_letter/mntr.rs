@@ -47,7 +47,8 @@ fn gauges(server: &Server, lines: &mut Lines<'_>) {
     let (tree, ensemble) = (&cx.database.tree, &cx.config.ensemble);
     lines.put("version", super::version(server));
     lines.put("server_state", server.mode());
-    if !ensemble.is_alone() {
+    // ZK: QuorumZooKeeperServer.dumpMonitorValues (3.9): a read-only server is none.
+    if !ensemble.is_alone() && !cx.read_only.is_on() {
         lines.put("peer_state", format!("{} - broadcast", server.peer_state()));
         lines.put("quorum_size", ensemble.voters().count());
     }
@@ -65,7 +66,7 @@ fn gauges(server: &Server, lines: &mut Lines<'_>) {
     lines.put("ephemerals_count", tree.ephemeral_count());
     lines.put("approximate_data_size", tree.approximate_data_size());
     lines.put("global_sessions", cx.database.sessions.len());
-    lines.put("local_sessions", 0);
+    lines.put("local_sessions", order.local_sessions().count());
     for (key, files) in [
         ("open_file_descriptor_count", machine.open_files),
         ("max_file_descriptor_count", machine.open_files_max),

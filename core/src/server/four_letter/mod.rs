@@ -21,10 +21,13 @@ const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requ
 
 /// The whole answer to `word`.
 pub(super) fn answer(server: &mut Server, word: FourLetterWord) -> String {
-    let serving = server.cx.serving.is_some();
+    let read_only = server.cx.read_only.is_on();
+    let serving = server.cx.serving.is_some() || read_only;
     let mut out = String::new();
     match word {
         FourLetterWord::Ruok => out.push_str("imok"),
+        // Java's clients ask all servers by it for one that takes writes.
+        FourLetterWord::Isro if read_only => out.push_str("ro"),
         FourLetterWord::Isro => out.push_str(if serving { "rw" } else { "null" }),
         FourLetterWord::Envi => environment(server, &mut out),
         FourLetterWord::Gtmk => {
@@ -74,6 +77,9 @@ fn version(server: &Server) -> String {
 fn in_short(server: &Server, with_clients: bool, out: &mut String) {
     let (cx, order) = (&server.cx, &server.order);
     let _ = writeln!(out, "Zookeeper version: {}", version(server));
+    if cx.read_only.is_on() {
+        out.push_str("READ-ONLY mode; serving only read-only clients\n");
+    }
     if with_clients {
         clients::in_short(order, out);
     }

@@ -33,10 +33,17 @@ pub(super) fn dump(server: &Server, out: &mut String) {
 }
 
 /// The leader knows when a session expires, a follower only that there is one.
-// ZK: SessionTrackerImpl.dumpSessions, LearnerSessionTracker.dumpSessions (3.9)
+// ZK: SessionTrackerImpl.dumpSessions, LearnerSessionTracker.dumpSessions,
+// LeaderSessionTracker.dumpSessions (3.9)
 fn sessions(server: &Server, out: &mut String) {
+    let with_local = server.cx.config.local_sessions.enabled || server.cx.read_only.is_on();
+    if with_local {
+        out.push_str("Local Session ");
+        let lines = server.order.local_sessions().map(|(s, at)| (at, format!("0x{:x}", s.0)));
+        expiry(lines, server.cx.now, out);
+    }
     if let Some(deadlines) = server.session_deadlines() {
-        out.push_str("Session ");
+        out.push_str(if with_local { "Global Session " } else { "Session " });
         let lines = deadlines.map(|(session, at)| (at, format!("0x{:x}", session.0)));
         return expiry(lines, server.cx.now, out);
     }

@@ -255,7 +255,13 @@ impl Order {
             match orphan {
                 None => self.carry_out(conn, waiting, cx),
                 Some(session) if waiting.needs_leader() => {
-                    self.submit(conn, waiting.forwarded(session));
+                    match Self::send_off(&self.local, session, &mut waiting, cx) {
+                        Some(forwarded) => self.submit(conn, forwarded, cx),
+                        None if waiting.request == Request::CloseSession => {
+                            self.local.remove(session);
+                        }
+                        None => {}
+                    }
                 }
                 // There is nobody to be answered.
                 Some(_) => {}

@@ -119,7 +119,7 @@ impl Facts {
         let known = self.clients.get(&client);
         let session = known.and_then(|known| known.conn.as_ref()?.session());
         let authenticated = known.is_some_and(|known| known.authenticated);
-        Caller { session: session.unwrap_or(0), authenticated }
+        Caller { session: session.unwrap_or(0), authenticated, local: false }
     }
 
     /// True when this ended an older connection of the client.
@@ -129,6 +129,9 @@ impl Facts {
         server: ServerId,
         request: &ClientRequest,
     ) -> bool {
+        if let ClientRequest::Connect(asked) = request {
+            self.on_asked_for(asked.session.0, server);
+        }
         let known = self.clients.entry(client).or_default();
         match request {
             ClientRequest::Connect(asked) => {
@@ -180,13 +183,14 @@ impl Facts {
             return;
         }
         self.writes_sent += 1;
+        self.on_wanted(session, &of.request);
         let conn = self.conn(client);
         let write = Write {
             client,
             conn: conn.map_or(0, |conn| conn.number),
             server: conn.map(|conn| conn.server),
             request: Rc::clone(&of.request),
-            caller: Caller { session, authenticated },
+            caller: Caller { session, authenticated, local: false },
             order: self.writes_sent,
             answered_upto: of.answered_upto,
             txn: None,
@@ -220,9 +224,15 @@ impl Facts {
                         write.refused = result.as_ref().err().copied();
                         self.news.finished = write.txn.map(|_| key);
                     }
-                    self.answered_upto = self.answered_upto.max(zxid);
-                    if result.is_ok() {
-                        self.succeeded_upto = self.succeeded_upto.max(zxid);
+                    // A server alone with it names where it stands, which may be, without a quorum,
+                    // where nobody ever gets to.
+                    let here_only = *result == Err(ErrorCode::NOT_READ_ONLY)
+                        || self.closes_locally(session, &pending.request);
+                    if !here_only {
+                        self.answered_upto = self.answered_upto.max(zxid);
+                        if result.is_ok() {
+                            self.succeeded_upto = self.succeeded_upto.max(zxid);
+                        }
                     }
                 }
                 self.news.answered = Some(answered);

@@ -9,27 +9,29 @@
 //! of its own; and the history with which a leader was established, which shows when the first
 //! UPTODATE leaves, or at once where a server is alone and answers clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use zebu_core::ids::{LinkId, ServerId};
+use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::proto::{ClientMessage, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage, Port, StoreOp};
 use zebu_core::storage::DiskOp;
 use zebu_core::txn::TxnBody;
 
 use crate::history::{ClientId, Observation, SimTime, View, Violation};
-use crate::model::judge::{Verdict, judge};
+use crate::model::judge::{Caller, Verdict, judge};
 use crate::model::{Fired, Lookup, Model};
 use crate::scenario::ScenarioInfo;
 
 pub mod clients;
 pub mod disk;
 pub mod ledger;
+pub mod local;
 
 use clients::{Answered, ClientFacts, Write};
 use disk::{DiskFacts, Logged};
 use ledger::{Ledger, Proposed, counter, epoch, start_of};
+use local::Local;
 
 /// One server, from outside.
 #[derive(Debug, Default)]
@@ -107,6 +109,9 @@ pub struct Facts {
     pub succeeded_upto: u64,
     /// When each epoch was first offered by a leader.
     pub epoch_began: BTreeMap<u32, SimTime>,
+    /// Sessions granted before anybody committed them.
+    pub local: BTreeMap<u64, Local>,
+    read_only_conns: BTreeSet<(ServerId, ConnId)>,
     writes_sent: u64,
     pub news: News,
 }
@@ -124,6 +129,8 @@ impl Facts {
             answered_upto: 0,
             succeeded_upto: 0,
             epoch_began: BTreeMap::new(),
+            local: BTreeMap::new(),
+            read_only_conns: BTreeSet::new(),
             writes_sent: 0,
             news: News::default(),
         }
@@ -187,6 +194,7 @@ impl Facts {
                 known.leads = None;
                 known.established = false;
                 known.links.clear();
+                self.conns_gone(*server);
                 self.commit_alone(*server)?;
             }
             Observation::Stopped { server, .. } => {
@@ -247,6 +255,9 @@ impl Facts {
             Event::LinkDown { link } => {
                 known.links.remove(link);
             }
+            Event::ConnGone { conn } => {
+                self.read_only_conns.remove(&(server, *conn));
+            }
             Event::Peer {
                 link,
                 message:
@@ -288,7 +299,16 @@ impl Facts {
                     }
                 }
             }
-            Action::Reply { message, .. } => self.on_shown(server, message)?,
+            Action::Reply { conn, message: ClientMessage::Connected(granted) } => {
+                self.on_granted(server, *conn, granted);
+                self.on_shown(server, &ClientMessage::Connected(granted.clone()))?;
+            }
+            Action::Reply { conn, message } if !self.is_read_only(server, *conn) => {
+                self.on_shown(server, message)?;
+            }
+            Action::CloseConn { conn, .. } => {
+                self.read_only_conns.remove(&(server, *conn));
+            }
             _ => {}
         }
         Ok(())
@@ -405,6 +425,7 @@ impl Facts {
         self.ledger.commit(zxid);
         let header = &proposed.txn.header;
         let key = (header.session.0, header.cxid.0);
+        let local = self.is_local(key.0);
         let mut committed = Committed {
             write: None,
             verdict: None,
@@ -424,7 +445,8 @@ impl Facts {
             committed.repeated = write.txn.is_some();
             write.txn = Some(zxid);
             let time = header.time.0;
-            let verdict = judge(&self.model, write.caller, &write.request, zxid, time, true);
+            let caller = Caller { local, ..write.caller };
+            let verdict = judge(&self.model, caller, &write.request, zxid, time, true);
             write.expected = verdict.as_ref().map(|verdict| verdict.reply.clone());
             write.judged = verdict.is_some();
             committed.verdict = verdict;
