@@ -10,7 +10,7 @@ from harness import alone, check, shared
 
 
 class JavaClient:
-    """JavaClient.java under way; each of its `ok` lines becomes a check."""
+    """JavaClient.java under way, or another program like it; each of its `ok` lines becomes a check."""
 
     def __init__(self, context, command: str, hosts: str, main: str = "JavaClient"):
         self.process = subprocess.Popen(
