@@ -118,8 +118,9 @@ public final class CuratorRecipes {
                     System.out.println("ok Curator: " + recipe.getKey());
                 }
             }
-            one.create().creatingParentContainersIfNeeded().forPath("/curator-cut/node");
-            survivesALostSession(args[0], one);
+            if ("a lost session".contains(only)) {
+                survivesALostSession(args[0], one);
+            }
         }
         System.out.println("done");
         System.exit(0);
@@ -685,8 +686,13 @@ public final class CuratorRecipes {
         equal("its stat", stat.getDataLength(), 2);
         one.create().orSetData().forPath(root + "/s", b("123"));
         equal("or set", new String(one.getData().forPath(root + "/s")), "123");
-        one.create().idempotent().forPath(root + "/s", b("123"));
-        one.setData().idempotent().withVersion(1).forPath(root + "/s", b("4"));
+        for (int twice = 0; twice < 2; twice++) {
+            one.create().idempotent().forPath(root + "/i", b("1"));
+        }
+        for (int twice = 0; twice < 2; twice++) {
+            one.setData().idempotent().withVersion(0).forPath(root + "/i", b("2"));
+        }
+        equal("each once", one.checkExists().forPath(root + "/i").getVersion(), 1);
         equal("compressed", compressed(one, root + "/z"), "some text, some text, some text");
     }
 
@@ -755,14 +761,12 @@ public final class CuratorRecipes {
         equal("and children", inside.getChildren().forPath("/"), List.of("a"));
     }
 
-    /** What recipes do when a session is lost for good: ephemerals are made again, latches are left. */
+    /** When a session is closed behind Curator's back, a new one makes its ephemerals again. */
     private static void survivesALostSession(String hosts, CuratorFramework other) throws Exception {
+        other.create().forPath("/curator-cut");
         try (CuratorFramework doomed = framework(hosts)) {
             BlockingQueue<ConnectionState> states = new LinkedBlockingQueue<>();
             doomed.getConnectionStateListenable().addListener((client, state) -> states.add(state));
-            LeaderLatch latch = new LeaderLatch(doomed, "/curator-cut/latch");
-            latch.start();
-            check("it leads", latch.await(10, TimeUnit.SECONDS));
             PersistentNode node =
                     new PersistentNode(doomed, CreateMode.EPHEMERAL, false, "/curator-cut/ephemeral", b(""));
             node.start();
@@ -779,11 +783,9 @@ public final class CuratorRecipes {
                 Stat stat = other.checkExists().forPath("/curator-cut/ephemeral");
                 return stat != null && stat.getEphemeralOwner() == session(doomed);
             });
-            check("it leads again", latch.await(20, TimeUnit.SECONDS));
             node.close();
-            latch.close();
         }
-        System.out.println("ok Curator: recipes after a lost session");
+        System.out.println("ok Curator: a lost session");
     }
 
     private static CuratorFramework framework(String hosts) throws Exception {

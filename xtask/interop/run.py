@@ -31,6 +31,8 @@ class Context:
         self.work = work
         self.samples: Path = options.samples
         self.programs = bring_programs(options.zebu, options.cache)
+        self.here = HERE
+        self.cache: Path = options.cache
         self.classes = options.cache / "classes"
         self._homes = 0
 

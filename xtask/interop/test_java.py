@@ -1,12 +1,11 @@
 """ZooKeeper's own Java client 3.9.3, its shell, and Curator 5.7.1."""
 
-import queue
 import re
 import subprocess
-import threading
 
 from clients import client
 from harness import alone, check, shared
+from program import ClientProgram
 
 
 class JavaClient:
@@ -49,7 +48,7 @@ class JavaClient:
 
 
 def run(context, ensemble, command: str) -> None:
-    with JavaClient(context, command, ensemble.hosts) as java:
+    with java_client(context, command, ensemble.hosts) as java:
         java.until("done")
 
 
@@ -60,7 +59,7 @@ def operations(context, ensemble):
 
 @alone
 def containers_and_ttl(context):
-    """What 3.5 and later added; ZooKeeper reads the interval as a system property only."""
+    """What 3.5 and later added."""
     settings = {"extendedTypesEnabled": "true", "znode.container.checkIntervalMs": "1000"}
     for size in (1, 3):
         with context.ensemble(size, **settings) as ensemble:
@@ -108,7 +107,7 @@ def shell(context, ensemble):
 def watches_survive_a_reconnect(context):
     """The client arms its watches again on another server (setWatches)."""
     with context.ensemble(3) as ensemble:
-        with client(ensemble.hosts) as zk, JavaClient(context, "reconnect", ensemble.hosts) as java:
+        with client(ensemble.hosts) as zk, java_client(context, "reconnect", ensemble.hosts) as java:
             java.until("armed")
             about = next(line for line in java.said if line.startswith("client "))
             port = int(re.search(r"remoteserver:\S+:(\d+)", about).group(1))
