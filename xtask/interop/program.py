@@ -9,9 +9,9 @@ from harness import check
 
 
 class ClientProgram:
-    def __init__(self, command: list, cwd: Path | None = None):
+    def __init__(self, command: list, env: dict[str, str] | None = None):
         self.name = Path(command[0]).name
-        self.process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines: queue.Queue[str | None] = queue.Queue()
         self.said: list[str] = []
