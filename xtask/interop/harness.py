@@ -16,6 +16,8 @@ class Test:
     run: Callable
     # Sizes of ensemble that it shares with other tests; empty: it starts servers of its own.
     sizes: tuple[int, ...]
+    # Its first half is run before all tests, its second half after them.
+    aside: bool
     # What Zebu lacks for it. Such a test must fail; when it passes, the mark is out of date.
     not_yet: str
 
@@ -33,9 +35,15 @@ def alone(f):
     return _register(f, (), "")
 
 
-def _register(f, sizes, not_yet):
+def aside(f):
+    """A test that mostly waits, for a program with servers of its own, and so beside the others: it
+    starts the program, yields, and then looks at what came of it."""
+    return _register(f, (), "", aside=True)
+
+
+def _register(f, sizes, not_yet, aside=False):
     area = f.__module__.removeprefix("test_")
-    TESTS.append(Test(f"{area}.{f.__name__}", f, sizes, not_yet))
+    TESTS.append(Test(f"{area}.{f.__name__}", f, sizes, aside, not_yet))
     return f
 
 

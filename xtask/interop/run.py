@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Callable
 
 from harness import TESTS, Test, checks_made, perform
 from servers import Ensemble, bring_programs
@@ -28,6 +29,7 @@ class Context:
 
     def __init__(self, options: argparse.Namespace, work: Path):
         self.kind: str = options.server
+        self.zebu: Path = options.zebu.resolve()
         self.work = work
         self.samples: Path = options.samples
         self.programs = bring_programs(options.zebu, options.cache)
@@ -55,6 +57,21 @@ def compile_java(context: Context, sources: Path) -> None:
     subprocess.run(["javac", "-nowarn", "-cp", context.programs.classpath, "-d", context.classes,
                     *sources.glob("*.java")], check=True)
     compiled.write_text("")
+
+
+def begin(test: Test, context: Context) -> Callable[[], None]:
+    """Runs the first half of a test; the second half."""
+    halves = test.run(context)
+    try:
+        next(halves)
+    except Exception as error:
+        wrong = error
+
+        def fail() -> None:
+            raise wrong
+
+        return fail
+    return lambda: next(halves, None)
 
 
 def main() -> int:
@@ -87,6 +104,7 @@ def main() -> int:
             failed.append(name)
 
     chosen = [t for t in TESTS if options.only in t.name]
+    begun = [(t, begin(t, context)) for t in chosen if t.aside]
     for size in sorted({size for t in chosen for size in t.sizes}):
         ensemble = context.ensemble(size)
         names = f"{size} x {options.server}"
@@ -99,8 +117,10 @@ def main() -> int:
             failed.append(f"ensemble of {names}")
             print(f"  FAILED ensemble of {names}: {error}", flush=True)
     for t in chosen:
-        if not t.sizes:
+        if not t.sizes and not t.aside:
             one(t, options.server, lambda t=t: t.run(context))
+    for t, finish in begun:
+        one(t, options.server, finish)
 
     for what in lacking:
         print(f"not yet: {what}")

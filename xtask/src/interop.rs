@@ -9,9 +9,6 @@ use anyhow::{Context, Result, ensure};
 
 use crate::shell;
 
-/// The client that the tests are written with, and what it logs in with.
-const KAZOO: [&str; 2] = ["kazoo==2.11.0", "pure-sasl==0.6.2"];
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which server to test; `java` shows that the tests ask nothing that ZooKeeper does not do.
@@ -22,7 +19,7 @@ pub(crate) struct Args {
     only: String,
 }
 
-/// What starts servers: a python with kazoo, and where downloads are kept. Java is on the path.
+/// What starts servers: a python with its packages, and where downloads are kept. Java is on the path.
 pub(crate) struct Tools {
     pub(crate) python: PathBuf,
     pub(crate) cache: PathBuf,
@@ -30,6 +27,7 @@ pub(crate) struct Tools {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Tools { python, cache } = bring_tools()?;
+    bring_clients()?;
     if args.server == "zebu" {
         build_server()?;
     }
@@ -65,20 +63,22 @@ fn built_server() -> PathBuf {
     shell::target().join("release/zebu")
 }
 
-/// A virtual environment with kazoo; its python.
+/// A virtual environment with what `requirements.txt` names; its python.
 fn bring_python(cache: &Path) -> Result<PathBuf> {
+    let wanted = shell::root().join("xtask/interop/requirements.txt");
     let venv = cache.join("venv");
-    let python = venv.join("bin/python");
-    let imports = Command::new(&python).args(["-c", "import kazoo, puresasl"]).output();
-    if imports.is_ok_and(|output| output.status.success()) {
+    let (python, installed) = (venv.join("bin/python"), venv.join("requirements.txt"));
+    let read = |path: &Path| std::fs::read(path).ok();
+    if python.exists() && read(&installed) == read(&wanted) {
         return Ok(python);
     }
     let made = || shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
     if !found("python3") || made().is_err() {
-        apt_get("python3-venv").context("python3 with venv is needed")?;
+        apt_get(&["python3-venv"]).context("python3 with venv is needed")?;
         made()?;
     }
-    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(KAZOO))?;
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    std::fs::copy(&wanted, &installed)?;
     Ok(python)
 }
 
@@ -86,7 +86,32 @@ fn bring_java() -> Result<()> {
     if found("java") && found("javac") {
         return Ok(());
     }
-    apt_get("default-jdk-headless").context("java and javac are needed")
+    apt_get(&["default-jdk-headless"]).context("java and javac are needed")
+}
+
+/// The clients that are no package of Python's, crates.io's or npm's, and what those need.
+fn bring_clients() -> Result<()> {
+    let is_there = |path: &str| Path::new(path).exists();
+    let mut packages = vec![];
+    if !found("cc") {
+        packages.push("build-essential");
+    }
+    if !is_there("/usr/include/zookeeper/zookeeper.h") {
+        packages.push("libzookeeper-mt-dev");
+    }
+    if !is_there("/usr/lib/zookeeper/bin/cli_mt") {
+        packages.push("zookeeper-bin");
+    }
+    if !found("node") {
+        packages.push("nodejs");
+    }
+    if !found("npm") {
+        packages.push("npm");
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    apt_get(&packages).context("ZooKeeper's C client, node and npm are needed")
 }
 
 fn found(program: &str) -> bool {
@@ -94,13 +119,14 @@ fn found(program: &str) -> bool {
     std::env::split_paths(&directories).any(|directory| directory.join(program).is_file())
 }
 
-fn apt_get(package: &str) -> Result<()> {
-    ensure!(found("apt-get"), "install {package} in the way of this system, then try again");
+fn apt_get(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
+    ensure!(found("apt-get"), "install {names} in the way of this system, then try again");
     let privileged = |arguments: &[&str]| {
         let mut command = Command::new(if found("sudo") { "sudo" } else { "env" });
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
         shell::run(&mut command)
     };
     privileged(&["update"])?;
-    privileged(&["install", "-y", "--no-install-recommends", package])
+    privileged(&[&["install", "-y", "--no-install-recommends"], packages].concat())
 }

@@ -1,0 +1,80 @@
+"""A Rust client, the crate zookeeper-client: its own integration tests, whole, as it was published.
+They start containers; rust/containers starts servers instead. What is skipped, and why, stands in
+rust/skipped.txt."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from harness import aside, check, equal, note
+
+CRATE = "zookeeper-client"
+# As many as the version in rust/Cargo.lock has, without TLS and SASL.
+TESTS = 55
+LONGEST_S = 900
+
+
+def skipped(home: Path) -> dict[str, str]:
+    lines = (home / "skipped.txt").read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines if not line.startswith("#"))
+
+
+def cargo(home: Path, *args: str, **more) -> subprocess.CompletedProcess:
+    return subprocess.run([os.environ.get("CARGO", "cargo"), *args], cwd=home, check=True, text=True, **more)
+
+
+def build(context) -> Path:
+    """Compiles the tests that the crate's package brings; the program."""
+    home = context.here / "rust"
+    cargo(home, "fetch", "--quiet", "--locked")
+    metadata = json.loads(cargo(home, "metadata", "--format-version", "1", "--locked", "--offline",
+                                stdout=subprocess.PIPE).stdout)
+    manifest = next(p["manifest_path"] for p in metadata["packages"] if p["name"] == CRATE)
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(context.cache / "rust"),
+                   "ZOOKEEPER_CLIENT_TESTS": str(Path(manifest).with_name("tests") / "zookeeper.rs")}
+    built = cargo(home, "test", "--no-run", "--quiet", "--locked", "--message-format", "json", "--test", "suite",
+                  env=environment, stdout=subprocess.PIPE)
+    messages = (json.loads(line) for line in built.stdout.splitlines())
+    return Path(next(m["executable"] for m in messages if m.get("executable")))
+
+
+def suite(context, size: int):
+    home, work = context.here / "rust", context.home()
+    leave_out = skipped(home)
+    server = context.programs.server(context.kind, Path("zoo.cfg"))[:-1]
+    environment = {**os.environ, "INTEROP_SERVER": " ".join(map(str, server)), "INTEROP_SERVERS": str(size),
+                   "TMPDIR": str(work), "RUST_TEST_THREADS": "4"}
+    log = work / "log"
+    arguments = [argument for name in leave_out for argument in ("--skip", name)]
+    with open(log, "wb") as out:
+        process = subprocess.Popen([build(context), *arguments], cwd=work, env=environment,
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    started = time.monotonic()
+    yield
+    try:
+        process.wait(max(1.0, LONGEST_S - (time.monotonic() - started)))
+    finally:
+        process.kill()
+        process.wait()
+    said = log.read_text(errors="replace")
+    for name, reason in leave_out.items():
+        note(f"skipped: {name}: {reason}")
+    result = re.search(r"^test result: \w+\. (\d+) passed; (\d+) failed; .* (\d+) filtered out", said, re.M)
+    if result is None or process.returncode != 0:
+        raise AssertionError(f"zookeeper-client's tests ended with {process.returncode}\n{said[-8000:]}")
+    passed, failed, filtered = map(int, result.groups())
+    equal("zookeeper-client's tests", passed + failed + filtered, TESTS)
+    check(f"{passed} passed, {failed} failed, {filtered} skipped, of {size} servers", failed == 0)
+
+
+@aside
+def of_one(context):
+    yield from suite(context, 1)
+
+
+@aside
+def of_three(context):
+    yield from suite(context, 3)
