@@ -51,7 +51,7 @@ class Programs:
     def server(self, kind: str, cfg: Path, properties: dict[str, str]) -> list[str]:
         """`properties` are those that Java takes on the command line only."""
         if kind == "zebu":
-            return [str(self.zebu), "server", str(cfg)]
+            return [str(self.zebu), "server"]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         return [*self.java, self.classpath, *self.defined(properties), main, str(cfg)]
 

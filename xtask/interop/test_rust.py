@@ -13,7 +13,7 @@ from harness import aside, check, equal, note
 
 CRATE = "zookeeper-client"
 # As many as the version in rust/Cargo.lock has, without TLS and SASL.
-TESTS = 55
+TESTS = 51
 LONGEST_S = 900
 
 
@@ -44,8 +44,8 @@ def build(context) -> Path:
 def suite(context, size: int):
     home, work = context.here / "rust", context.home()
     leave_out = skipped(home)
-    server = context.programs.server(context.kind, Path("zoo.cfg"))[:-1]
-    environment = {**os.environ, "INTEROP_SERVER": " ".join(map(str, server)), "INTEROP_SERVERS": str(size),
+    server = context.programs.starter(context.kind)
+    environment = {**os.environ, "INTEROP_SERVER": " ".join(server), "INTEROP_SERVERS": str(size),
                    "TMPDIR": str(work), "RUST_TEST_THREADS": "4"}
     log = work / "log"
     arguments = [argument for name in leave_out for argument in ("--skip", name)]

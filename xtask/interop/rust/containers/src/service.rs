@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio, id};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -129,13 +129,17 @@ pub struct Container<'d, I> {
 
 impl<I> Container<'_, I> {
     pub fn start(&self) {
-        let mut servers = self.servers.lock().expect("no test panics in here");
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.iter_mut().for_each(Server::start);
         servers.iter_mut().for_each(Server::wait_serving);
     }
 
     pub fn stop(&self) {
-        self.servers.lock().expect("no test panics in here").iter_mut().for_each(Server::stop);
+        self.servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter_mut()
+            .for_each(Server::stop);
     }
 
     pub fn get_host_port(&self, port: u16) -> u16 {
@@ -144,7 +148,7 @@ impl<I> Container<'_, I> {
     }
 
     pub fn stdout(&self) -> LogStream {
-        let servers = self.servers.lock().expect("no test panics in here");
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         LogStream { log: servers.last().expect("a container has a server").log.clone() }
     }
 }
@@ -190,7 +194,8 @@ impl Server {
         if self.process.is_some() {
             return;
         }
-        let command = std::env::var("INTEROP_SERVER").expect("INTEROP_SERVER says how to start one");
+        let command =
+            std::env::var("INTEROP_SERVER").expect("INTEROP_SERVER says how to start one");
         let mut words = command.split(' ');
         let log = File::options().create(true).append(true).open(&self.log).expect("a log");
         let mut server = Command::new(words.next().expect("a program"));
@@ -257,10 +262,13 @@ fn servers(image: &RunnableImage<GenericImage>, home: &Path) -> Vec<Server> {
         .map(|i| {
             let home = home.join(format!("s{}", i + 1));
             let data = outside("/data").map_or_else(|| home.join("data"), |(_, p)| p.clone());
-            fs::create_dir_all(&home).and_then(|()| fs::create_dir_all(&data)).expect("directories");
+            fs::create_dir_all(&home)
+                .and_then(|()| fs::create_dir_all(&data))
+                .expect("directories");
             let port = if image.on_host { own_port(&text, &data) } else { ports[3 * i] };
-            let mut text =
-                text.replace("=/data\n", &format!("={}\n", data.display())).replace("=2181\n", &format!("={port}\n"));
+            let mut text = text
+                .replace("=/data\n", &format!("={}\n", data.display()))
+                .replace("=2181\n", &format!("={port}\n"));
             text += &peers;
             text += "4lw.commands.whitelist=*\nadmin.enableServer=false\n";
             if count > 1 {
