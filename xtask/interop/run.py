@@ -20,8 +20,7 @@ from harness import TESTS, Test, checks_made, perform
 from servers import Ensemble, bring_programs
 
 HERE = Path(__file__).parent
-AREAS = ["ops", "watches", "sessions", "local", "readonly", "recipes", "words", "java", "lifecycle",
-         "samples", "bad_input", "survives", "crash", "mixed", "auth", "limits"]
+AREAS = sorted(test.stem for test in HERE.glob("test_*.py"))
 
 
 class Context:
@@ -85,7 +84,7 @@ def main() -> int:
 
     options.cache = options.cache.resolve()
     for area in AREAS:
-        importlib.import_module(f"test_{area}")
+        importlib.import_module(area)
 
     work = Path(tempfile.mkdtemp(prefix="zebu-interop-"))
     context = Context(options, work)

@@ -48,12 +48,16 @@ class Programs:
         self.classpath = f"{logging}:{jars}/*"
         self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
 
-    def server(self, kind: str, cfg: Path, properties: dict[str, str]) -> list[str]:
-        """`properties` are those that Java takes on the command line only."""
+    def starter(self, kind: str, properties: dict[str, str]) -> list[str]:
+        """What starts a server, but for its zoo.cfg. `properties` are those that Java takes on the
+        command line only."""
         if kind == "zebu":
             return [str(self.zebu), "server"]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [*self.java, self.classpath, *self.defined(properties), main, str(cfg)]
+        return [*self.java, self.classpath, *self.defined(properties), main]
+
+    def server(self, kind: str, cfg: Path, properties: dict[str, str] = {}) -> list[str]:
+        return [*self.starter(kind, properties), str(cfg)]
 
     def java_client(self, main: str, *args: str, classes: Path | None = None,
                     properties: dict[str, str] = {}) -> list[str]:
@@ -90,8 +94,9 @@ class Server:
         self.data = data or home / "data"
         self.log = home / "log"
         self.process: subprocess.Popen | None = None
-        # The names of Java itself, not of ZooKeeper's.
-        self.properties = {k: v for k, v in settings.items() if k.startswith("java.")}
+        # The names of Java itself, and what ZooKeeper reads in no zoo.cfg.
+        names = ("java.", "znode.container.")
+        self.properties = {k: v for k, v in settings.items() if k.startswith(names)}
         self.data.mkdir(parents=True, exist_ok=True)
         keys = {
             "tickTime": TICK_MS, "initLimit": 20, "syncLimit": 10, "dataDir": self.data,

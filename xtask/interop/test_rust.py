@@ -44,7 +44,7 @@ def build(context) -> Path:
 def suite(context, size: int):
     home, work = context.here / "rust", context.home()
     leave_out = skipped(home)
-    server = context.programs.starter(context.kind)
+    server = context.programs.starter(context.kind, {})
     environment = {**os.environ, "INTEROP_SERVER": " ".join(server), "INTEROP_SERVERS": str(size),
                    "TMPDIR": str(work), "RUST_TEST_THREADS": "4"}
     log = work / "log"
