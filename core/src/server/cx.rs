@@ -53,7 +53,7 @@ impl Cx {
         let Recovered { database, window, epochs } = recovered;
         assert!(epochs.current <= epochs.accepted, "recovered {epochs:?}");
         let mut rng = Rng::new(config.seed ^ config.my_id.0 as u64);
-        Self {
+        let mut cx = Self {
             now,
             history: History::recovered(database.last_processed, window, config.commit_log_count),
             txns_until_snapshot: snapshot_distance(&config, &mut rng),
@@ -72,6 +72,16 @@ impl Cx {
             truncating: None,
             snapshot_under_way: false,
             rng,
+        };
+        cx.name_ensemble();
+        cx
+    }
+
+    /// What a client reads in `/zookeeper/config`, whatever state came from elsewhere; upstream has
+    /// nothing there on a server alone.
+    fn name_ensemble(&mut self) {
+        if !self.config.ensemble.is_alone() {
+            self.database.tree.set_ensemble(&self.config.ensemble, self.now.wall);
         }
     }
 
@@ -141,6 +151,7 @@ impl Cx {
         let ticket = self.store(StoreOp::Install(Box::new(database.clone())));
         self.history.replace(database.last_processed, ticket);
         self.database = database;
+        self.name_ensemble();
     }
     pub(crate) fn is_truncating(&self) -> bool {
         self.truncating.is_some()
@@ -159,7 +170,10 @@ impl Cx {
                     self.truncating = None;
                     let Recovered { database, window, epochs: _ } = *recovered;
                     match self.history.read_back(database.last_processed, window) {
-                        Ok(()) => self.database = database,
+                        Ok(()) => {
+                            self.database = database;
+                            self.name_ensemble();
+                        }
                         Err(why) => self.halt(format!("{why}")),
                     }
                 }

@@ -5,6 +5,7 @@ use alloc::format;
 use std::vec;
 
 use super::*;
+use crate::config::Ensemble;
 use crate::ids::Xid;
 use crate::mutant::Mutant;
 use crate::proto::perms;
@@ -249,6 +250,17 @@ fn reconfiguration_is_outside_the_digest() {
     assert_eq!(data_of_config(&database), config);
     let stat = database.tree.get("/zookeeper/config").unwrap().stat;
     assert_eq!((stat.version, stat.mzxid), (-1, Zxid(1)));
+    assert_eq!(database.tree.digest(), Tree::new().digest());
+}
+
+#[test]
+fn who_is_in_the_ensemble_is_no_transaction() {
+    let mut database = Database::default();
+    let ensemble = Ensemble { version: 0x1_0000_0002, ..Ensemble::default() };
+    database.tree.set_ensemble(&ensemble, WallTime(7));
+    assert_eq!(data_of_config(&database), "version=100000002");
+    let stat = database.tree.get("/zookeeper/config").unwrap().stat;
+    assert_eq!((stat.version, stat.mzxid, stat.mtime), (-1, Zxid(0x1_0000_0002), 7));
     assert_eq!(database.tree.digest(), Tree::new().digest());
 }
 

@@ -6,7 +6,10 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 
 use super::{Tree, path};
+use crate::config::Ensemble;
+use crate::ids::Zxid;
 use crate::proto::{Acl, StatPersisted};
+use crate::time::WallTime;
 
 /// Why a snapshot's znode has no place in the tree.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -46,6 +49,19 @@ impl Tree {
         let parent = self.find(parent).ok_or_else(|| LoadError::NoParent(path.into()))?;
         self.insert(parent, path, data, &acl, stat);
         Ok(())
+    }
+
+    /// The server's own word on who is in its ensemble: no transaction, and so outside the digest.
+    // ZK: ZKDatabase.initConfigInZKDatabase (3.9)
+    pub(crate) fn set_ensemble(&mut self, ensemble: &Ensemble, now: WallTime) {
+        let path = "/zookeeper/config";
+        let Some(id) = self.find(path) else { return };
+        self.set_data(id, path, Some(ensemble.text().into()));
+        self.change_stat(id, |stat| {
+            stat.mzxid = Zxid(ensemble.version);
+            stat.mtime = now.0;
+            stat.version = -1;
+        });
     }
 
     /// The snapshot is complete.
