@@ -600,7 +600,10 @@ fn log_note(note: &Note) {
         Note::ContainerRemoved(path) => info!("container or TTL node {path} is removed"),
         Note::SessionExpired(session) => info!("session {session} expired"),
         Note::SessionUpgrading(session) => info!("local session {session} becomes a global one"),
-        Note::ReadOnly(true) => warn!("no quorum: serving clients that only want to read"),
+        Note::ReadOnly(true) => {
+            // Upstream's words, which tests of clients wait for.
+            warn!("Read-only server started: there is no quorum, only readers are served")
+        }
         Note::ReadOnly(false) => info!("read-only mode is over"),
         Note::SessionMoved(session) => info!("session {session} moved to another server"),
         Note::DigestMismatch { zxid, expected, found } => error!(

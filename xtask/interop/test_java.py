@@ -8,47 +8,13 @@ from harness import alone, check, shared
 from program import ClientProgram
 
 
-class JavaClient:
-    """JavaClient.java under way, or another program like it; each of its `ok` lines becomes a check."""
-
+class JavaClient(ClientProgram):
     def __init__(self, context, command: str, hosts: str, main: str = "JavaClient"):
-        self.process = subprocess.Popen(
-            context.programs.java_client(main, command, hosts, classes=context.classes),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.lines: queue.Queue[str | None] = queue.Queue()
-        self.said: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip("\n"))
-        self.lines.put(None)
-
-    def until(self, last: str) -> None:
-        while True:
-            try:
-                line = self.lines.get(timeout=90)
-            except queue.Empty:
-                self.process.kill()
-                raise AssertionError(f"JavaClient said no {last!r} but\n" + "\n".join(self.said[-20:])) from None
-            if line is None:
-                raise AssertionError(f"JavaClient ended without {last!r}\n" + "\n".join(self.said[-20:]))
-            self.said.append(line)
-            if line.startswith("ok "):
-                check(line.removeprefix("ok "), True)
-            if line == last:
-                return
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+        super().__init__(context.programs.java_client(main, command, hosts, classes=context.classes))
 
 
 def run(context, ensemble, command: str) -> None:
-    with java_client(context, command, ensemble.hosts) as java:
+    with JavaClient(context, command, ensemble.hosts) as java:
         java.until("done")
 
 
@@ -107,7 +73,7 @@ def shell(context, ensemble):
 def watches_survive_a_reconnect(context):
     """The client arms its watches again on another server (setWatches)."""
     with context.ensemble(3) as ensemble:
-        with client(ensemble.hosts) as zk, java_client(context, "reconnect", ensemble.hosts) as java:
+        with client(ensemble.hosts) as zk, JavaClient(context, "reconnect", ensemble.hosts) as java:
             java.until("armed")
             about = next(line for line in java.said if line.startswith("client "))
             port = int(re.search(r"remoteserver:\S+:(\d+)", about).group(1))

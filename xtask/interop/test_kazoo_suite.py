@@ -10,6 +10,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 from harness import aside, check, equal, note
+from skips import skips
 
 # As many as kazoo 2.11.0 has: none may get lost.
 TESTS = 493
@@ -23,7 +24,7 @@ def suite(context, size: int):
     report, log = home / "report.xml", home / "log"
     beside = context.here / "kazoo_suite"
     environment = {
-        **os.environ, "ZEBU": str(context.zebu), "PYTHONPATH": str(beside), "TMPDIR": str(home),
+        **os.environ, "ZEBU": str(context.zebu), "PYTHONPATH": f"{beside}{os.pathsep}{context.here}", "TMPDIR": str(home),
         # Of kazoo's harness; the server's version is asked for when CI is not set.
         "ZOOKEEPER_VERSION": "3.9.3", "ZOOKEEPER_CLASSPATH": context.programs.classpath,
         "ZOOKEEPER_CLUSTER_SIZE": str(size), "ZOOKEEPER_PORT_OFFSET": str(PORTS[size]),
@@ -49,8 +50,7 @@ def suite(context, size: int):
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
     failed = [c for c in cases if c.find("failure") is not None or c.find("error") is not None]
     skipped = {(c.get("name"), c.find("skipped").get("message")) for c in cases if c.find("skipped") is not None}
-    ours = {line.split(": ", 2 if line[1] == ":" else 1)[-1]
-            for line in (beside / "skipped.txt").read_text().splitlines() if not line.startswith("#")}
+    ours = set(skips(beside / "skipped.txt", size).values())
     for name, reason in sorted(skipped):
         note(f"skipped: {name}: {reason}")
     if failed:

@@ -10,16 +10,12 @@ import time
 from pathlib import Path
 
 from harness import aside, check, equal, note
+from skips import skips
 
 CRATE = "zookeeper-client"
 # As many as the version in rust/Cargo.lock has, without TLS.
 TESTS = 52
 LONGEST_S = 900
-
-
-def skipped(home: Path) -> dict[str, str]:
-    lines = (home / "skipped.txt").read_text().splitlines()
-    return dict(line.split(": ", 1) for line in lines if not line.startswith("#"))
 
 
 def cargo(home: Path, *args: str, **more) -> subprocess.CompletedProcess:
@@ -44,7 +40,7 @@ def build(context) -> Path:
 
 def suite(context, size: int):
     home, work = context.here / "rust", context.home()
-    leave_out = skipped(home)
+    leave_out = skips(home / "skipped.txt", size)
     server = context.programs.starter(context.kind, {})
     environment = {**os.environ, "INTEROP_SERVER": " ".join(server), "INTEROP_SERVERS": str(size),
                    "TMPDIR": str(work), "RUST_TEST_THREADS": "4"}

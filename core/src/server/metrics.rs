@@ -149,10 +149,13 @@ impl Metrics {
         }
     }
 
-    /// `srst` forgets what was counted, not what is.
+    /// `srst` forgets what was counted, not what is, nor which namespaces there were.
+    // ZK: AvgMinMaxCounterSet.reset (3.9)
     pub(crate) fn reset(&mut self) {
         let Self { looking_since, role_since, .. } = *self;
-        *self = Self { looking_since, role_since, ..Self::default() };
+        let mut namespaces = core::mem::take(&mut self.namespaces);
+        namespaces.values_mut().for_each(|namespace| *namespace = Namespace::default());
+        *self = Self { looking_since, role_since, namespaces, ..Self::default() };
     }
 }
 
@@ -262,6 +265,18 @@ mod tests {
             summary.add(value);
         }
         assert_eq!((summary.average(), summary.least(), summary.most), (1.6667, 1, 3));
+    }
+
+    #[test]
+    fn a_reset_keeps_the_names() {
+        let mut metrics = Metrics::default();
+        metrics.wrote(&TxnBody::Delete { path: "/a/b".into() });
+        metrics.reset();
+        let left = metrics
+            .namespaces
+            .iter()
+            .map(|(name, namespace)| (name.as_str(), namespace.written.count));
+        assert!(left.eq([("a", 0)]));
     }
 
     #[test]
