@@ -55,7 +55,7 @@ pub(crate) async fn serve(stream: TcpStream, from: SocketAddr, shared: Arc<Share
         let word = match *requests {
             [ClientRequest::FourLetterWord(word)] => {
                 if word.shows_machine() {
-                    let seen = machine::seen_for(word, settings, &shared.traffic);
+                    let seen = machine::seen_for(word, &shared);
                     shared.inbox.push(Input::Machine(Box::new(seen)));
                 }
                 true

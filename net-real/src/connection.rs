@@ -322,6 +322,7 @@ impl<M: Machine> Reader<'_, M> {
     fn decode(&self, count_max: usize, unreported: &mut usize) -> (Batch<M::In>, End) {
         let load = self.outbox.load();
         let refused = |bytes| {
+            load.refused_large();
             let why = format!("a request of {bytes} bytes: the large ones have as many as may be");
             End::Fault(why)
         };

@@ -2,7 +2,7 @@
 //! before it reads on: how many requests there are, and how many bytes the large ones have. The rules
 //! are core's.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use zebu_core::config::{Config, LargeRequests};
 use zebu_core::server::may_read_on;
@@ -15,6 +15,7 @@ pub(crate) struct Load {
     on_their_way: AtomicUsize,
     large: LargeRequests,
     large_bytes: AtomicUsize,
+    large_refused: AtomicU64,
 }
 
 impl Default for Load {
@@ -26,6 +27,7 @@ impl Default for Load {
             on_their_way: AtomicUsize::new(0),
             large: LargeRequests::default(),
             large_bytes: AtomicUsize::new(0),
+            large_refused: AtomicU64::new(0),
         }
     }
 }
@@ -70,6 +72,12 @@ impl Load {
     pub(crate) fn would_fit(&self, bytes: usize) -> bool {
         !self.large.is_large(bytes)
             || self.large_bytes.load(Relaxed).saturating_add(bytes) <= self.large.bytes_max
+    }
+    pub(crate) fn refused_large(&self) {
+        self.large_refused.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn large_refused(&self) -> u64 {
+        self.large_refused.load(Relaxed)
     }
     /// Takes a request in, or refuses it.
     // ZK: ZooKeeperServer.checkRequestSizeWhenMessageReceived (3.9)

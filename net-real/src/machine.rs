@@ -10,7 +10,7 @@ use std::time::Duration;
 use zebu_core::proto::FourLetterWord;
 use zebu_core::server::{Directory, Machine, Measured, Traffic};
 
-use crate::settings::ServerSettings;
+use crate::shared::Shared;
 
 /// Least, most, sum: what [`Measured`] is made of.
 #[derive(Debug)]
@@ -67,16 +67,14 @@ impl ClientTraffic {
             bytes_sent: sum,
             silent: self.silent.load(Relaxed),
             reply: (count > 0).then_some((self.last_reply.load(Relaxed), least, most)),
+            ..Traffic::default()
         }
     }
 }
 
 /// What the answer to `word` shows of the machine; the rest is left out, for it costs system calls.
-pub(crate) fn seen_for(
-    word: FourLetterWord,
-    settings: &ServerSettings,
-    traffic: &ClientTraffic,
-) -> Machine {
+pub(crate) fn seen_for(word: FourLetterWord, shared: &Shared) -> Machine {
+    let settings = &shared.settings;
     let handshake_timeout = settings.handshake_timeout;
     let mut machine = Machine { handshake_timeout, ..Machine::default() };
     match word {
@@ -85,7 +83,8 @@ pub(crate) fn seen_for(
             machine.log = directory(&settings.log_dir);
         }
         FourLetterWord::Mntr => {
-            machine.traffic = traffic.read();
+            let large_refused = shared.load.large_refused();
+            machine.traffic = Traffic { large_refused, ..shared.traffic.read() };
             machine.open_files = fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as u64);
             machine.open_files_max = open_files_max();
         }

@@ -43,6 +43,8 @@ pub struct Traffic {
     pub bytes_sent: u64,
     /// Connections that said nothing in time.
     pub silent: u64,
+    /// Requests that were too large for the bytes that large ones may have.
+    pub large_refused: u64,
     /// Bytes of a reply: last, least, most.
     pub reply: Option<(u64, u64, u64)>,
 }

@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     pub(crate) snaps: u64,
     pub(crate) elections: u64,
     pub(crate) digest_mismatches: u64,
+    /// Requests that waited for others, that were answered THROTTLEDOP, that were too old.
+    pub(crate) queued_requests: u64,
+    pub(crate) throttled_requests: u64,
+    pub(crate) stale_requests: u64,
     pub(crate) auth_failures: u64,
     pub(crate) created_watches: Summary,
     pub(crate) deleted_watches: Summary,
@@ -58,6 +62,7 @@ impl Metrics {
                     | CloseReason::ServerFull
                     | CloseReason::Throttled => self.connections_rejected += 1,
                     CloseReason::NotServing => self.closed_while_not_serving += 1,
+                    CloseReason::Stale => self.stale_requests += 1,
                     _ => {}
                 }
                 self.connections_dropped += 1;

@@ -1,5 +1,8 @@
 //! Clients of this server: each connection's requests in their order, each session's writes on
-//! their way through the leader and back, watches and their events.
+//! their way through the leader and back, watches and their events. Here is the way of a request;
+//! how a connection gets its session is in [`handshake`], what comes back from the leader in
+//! [`delivery`], sessions that the leader does not know in [`local_sessions`], too many requests and
+//! clients that do not read in [`pressure`].
 //!
 //! A read waits for the writes before it on its connection, other sessions' requests do not. Events
 //! of a change go out before any reply that shows it, because both go through one outbox in the
@@ -7,7 +10,10 @@
 //!
 // ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
 
+mod delivery;
+mod handshake;
 mod local_sessions;
+mod pressure;
 mod read_only;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -21,22 +27,16 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops;
 use crate::proto::{
-    Acl, ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, Forwarded, Id, OpCode, Request,
-    Response, WatcherEvent,
+    ClientMessage, ErrorCode, Forwarded, Id, OpCode, Request, Response, WatcherEvent,
 };
-use crate::session::{LocalSessions, SessionIds, password};
+use crate::session::{LocalSessions, SessionIds};
 use crate::time::Instant;
-use crate::tree::Applied;
-use crate::txn::{Entry, TxnBody};
-use crate::watch::{Notice, WatchTable};
+use crate::watch::WatchTable;
 
-use super::admission::Asks;
 use super::cx::Cx;
 use super::identity::{Identity, Verdict};
 use super::stats::{ConnStats, LastOp, Stats, letters};
-use super::{Action, CloseReason, Note};
-
-mod pressure;
+use super::{Action, CloseReason};
 
 use pressure::{Flow, Pressure};
 
@@ -294,130 +294,6 @@ impl Order {
         }
     }
 
-    // ---- handshake ----
-
-    // ZK: ZooKeeperServer.processConnectRequest (3.9)
-    pub(crate) fn on_connect(&mut self, conn: ConnId, request: ConnectRequest, cx: &mut Cx) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        if c.phase != Phase::Greeting {
-            let why = "a second ConnectRequest".into();
-            return self.close(conn, CloseReason::Misbehaved(why), cx);
-        }
-        c.heard(cx.now.mono);
-        self.stats.received += 1;
-        cx.metrics.connection_requests += 1;
-        let (seen, ours) = (request.last_zxid_seen, cx.visible_zxid());
-        if let Some(why) = Self::turned_away(&request, cx) {
-            return self.close(conn, why, cx);
-        }
-        let asks = match request.session {
-            SessionId(0) if Self::opens_locally(cx) => Asks::LocalSession,
-            SessionId(0) => Asks::NewSession,
-            _ => Asks::Renewal,
-        };
-        if !self.pressure.lets_in(asks, cx) {
-            return self.close(conn, CloseReason::Throttled, cx);
-        }
-        if seen > ours && !cx.config.planted(Mutant::AcceptClientAhead) {
-            return self.close(conn, CloseReason::ClientAhead { seen, ours }, cx);
-        }
-        let limits = (cx.config.min_session_timeout, cx.config.max_session_timeout);
-        let (least, most) = (limits.0.as_millis() as i32, limits.1.as_millis() as i32);
-        let timeout_ms = request.timeout_ms.max(least).min(most);
-        // Clients of before 3.4 know nothing of this byte.
-        let read_only = request.read_only.map(|_| cx.read_only.is_on());
-        if request.session == SessionId(0) {
-            if Self::opens_locally(cx) {
-                return self.open_locally(conn, timeout_ms, read_only, cx);
-            }
-            return self.begin_session(conn, timeout_ms, read_only);
-        }
-        let session = request.session;
-        c.phase = Phase::Opening { session, timeout_ms, read_only };
-        // Departs: upstream closes the session's living connection before it looks at the password.
-        if request.password[..] != password(session)[..] {
-            return self.refuse(conn, cx);
-        }
-        // Whatever the old connection still brings was issued before anything of the new one, and
-        // would reach the leader when the session is here again.
-        if let Some(&before) = self.holders.get(&session) {
-            self.close(before, CloseReason::Replaced(session), cx);
-        }
-        self.renew(conn, session, timeout_ms, read_only, cx);
-    }
-
-    fn begin_session(&mut self, conn: ConnId, timeout_ms: i32, read_only: Option<bool>) {
-        let session = self.ids.next();
-        if let Some(c) = self.conns.get_mut(&conn) {
-            c.phase = Phase::Opening { session, timeout_ms, read_only };
-        }
-        let request = Request::CreateSession { timeout_ms };
-        let cxid = Xid(0);
-        self.launch(session, InFlight { cxid, conn, opens: true, closes: false });
-        let auth = Vec::new();
-        self.submissions.push_back(Submission::Write(Forwarded { session, cxid, request, auth }));
-    }
-
-    /// The leader's word on a session that came back.
-    pub(crate) fn on_revalidated(&mut self, session: SessionId, valid: bool, cx: &mut Cx) {
-        let Some(queue) = self.revalidating.get_mut(&session) else { return };
-        let conn = queue.pop_front();
-        if queue.is_empty() {
-            self.revalidating.remove(&session);
-        }
-        let Some(conn) = conn.filter(|c| self.conns.contains_key(c)) else { return };
-        if valid {
-            cx.metrics.sessions_renewed += 1;
-            self.opened(conn, cx);
-        } else if cx.config.planted(Mutant::ReconnectGetsNewSession) {
-            if let Some(Phase::Opening { timeout_ms, read_only, .. }) =
-                self.conns.get(&conn).map(|c| c.phase)
-            {
-                self.begin_session(conn, timeout_ms, read_only);
-            }
-        } else {
-            self.refuse(conn, cx);
-        }
-    }
-
-    fn refuse(&mut self, conn: ConnId, cx: &mut Cx) {
-        let Some(Phase::Opening { read_only, .. }) = self.conns.get(&conn).map(|c| c.phase) else {
-            return;
-        };
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms: 0,
-            session: SessionId(0),
-            password: [0; 16],
-            read_only,
-        };
-        self.reply(conn, ClientMessage::Connected(response), cx);
-        self.close(conn, CloseReason::SessionRefused, cx);
-    }
-
-    /// The session stands: say so, and turn to what was sent meanwhile.
-    fn opened(&mut self, conn: ConnId, cx: &mut Cx) {
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let Phase::Opening { session, timeout_ms, read_only } = c.phase else { return };
-        c.phase = Phase::Open { session, timeout_ms };
-        if let Some(before) = self.holders.insert(session, conn).filter(|b| *b != conn) {
-            self.close(before, CloseReason::Replaced(session), cx);
-            self.holders.insert(session, conn);
-        }
-        // The client counts from this answer, however long the session's transaction took.
-        // Departs: upstream counts a new session's first timeout from the proposal.
-        self.touch(session, timeout_ms, cx);
-        let response = ConnectResponse {
-            protocol_version: 0,
-            timeout_ms,
-            session,
-            password: password(session),
-            read_only,
-        };
-        self.reply(conn, ClientMessage::Connected(response), cx);
-        self.answer_waiting(conn, cx);
-    }
-
     // ---- requests ----
 
     /// A request was read: it is carried out now, or queues while too many are.
@@ -652,108 +528,6 @@ impl Order {
             c.syncing = false;
             self.answer_waiting(conn, cx);
         }
-    }
-
-    // ---- delivery ----
-
-    /// A transaction was applied here: its events, then its reply, then what waited behind it.
-    pub(crate) fn on_delivered(&mut self, entry: &Entry, applied: &Applied, cx: &mut Cx) {
-        let zxid = entry.zxid();
-        for (conn, zxid, event) in core::mem::take(&mut self.late_events) {
-            self.reply(conn, ClientMessage::Event { zxid, event }, cx);
-        }
-        for change in &applied.changes {
-            for Notice { event, acl, conns } in self.watches.fire(change) {
-                cx.metrics.fired(event.kind, conns.len());
-                for conn in conns {
-                    self.notify(conn, acl, zxid, &event, cx);
-                }
-            }
-        }
-        let session = entry.txn.header.session;
-        if let Some(flight) = self.take_flight(entry, cx) {
-            self.finish_write(flight, entry, applied, cx);
-        }
-        if let TxnBody::CloseSession { .. } = entry.txn.body
-            && let Some(&holder) = self.holders.get(&session)
-        {
-            self.close(holder, CloseReason::SessionClosed(session), cx);
-        }
-    }
-
-    // ZK: NIOServerCnxn.process (3.9)
-    fn notify(&mut self, conn: ConnId, acl: &[Acl], zxid: Zxid, event: &WatcherEvent, cx: &mut Cx) {
-        let rules = &cx.config.auth;
-        let may_read = |c: &Conn| ops::may_read(acl, c.identity.access(rules));
-        let may_read = self.conns.get(&conn).is_some_and(may_read);
-        if !may_read && !cx.config.planted(Mutant::WatchEventNoAcl) {
-            return;
-        }
-        let (zxid, event) = (zxid.to_wire(), event.clone());
-        if cx.config.planted(Mutant::EventAfterReplies) {
-            self.late_events.push((conn, zxid, event));
-        } else {
-            self.reply(conn, ClientMessage::Event { zxid, event }, cx);
-        }
-    }
-
-    /// Is this transaction the oldest write of its session that came through this server?
-    // Writes of one server reach the leader, and come back, in their order.
-    fn take_flight(&mut self, entry: &Entry, cx: &Cx) -> Option<InFlight> {
-        let header = &entry.txn.header;
-        let queue = self.in_flight.get_mut(&header.session)?;
-        let opens = matches!(entry.txn.body, TxnBody::CreateSession { .. });
-        let closes = matches!(entry.txn.body, TxnBody::CloseSession { .. });
-        let matches = |f: &InFlight| {
-            (f.cxid == header.cxid || cx.config.planted(Mutant::CommitQueueMatchesBySessionOnly))
-                && ((f.opens, f.closes) == (opens, closes)
-                    || matches!(entry.txn.body, TxnBody::Error(_)))
-        };
-        let flight = queue.front().copied().filter(matches)?;
-        queue.pop_front();
-        self.pressure.landed();
-        if queue.is_empty() {
-            self.in_flight.remove(&header.session);
-        }
-        Some(flight)
-    }
-
-    fn finish_write(&mut self, flight: InFlight, entry: &Entry, applied: &Applied, cx: &mut Cx) {
-        let conn = flight.conn;
-        let Some(c) = self.conns.get_mut(&conn) else { return };
-        let session = entry.txn.header.session;
-        match c.phase {
-            Phase::Opening { .. } => {
-                if let TxnBody::CreateSession { .. } = entry.txn.body {
-                    cx.note(Note::SessionOpened(session));
-                    self.opened(conn, cx);
-                } else {
-                    self.refuse(conn, cx);
-                }
-                return;
-            }
-            Phase::Open { .. } | Phase::Greeting => {}
-        }
-        if flight.opens {
-            // A local session was to become global. Nobody waits for more than its session.
-            if let TxnBody::Error(_) = entry.txn.body {
-                self.close(conn, CloseReason::SessionClosed(session), cx);
-            }
-            return;
-        }
-        let Some(waiting) = c.waiting.pop_front() else { return };
-        c.flow.writes_sent -= 1;
-        let result = ops::reply(&waiting.request, &entry.txn, applied, &cx.database);
-        if result == Err(ErrorCode::SESSION_MOVED) {
-            return self.close(conn, CloseReason::SessionMoved(session), cx);
-        }
-        let was_local = self.local.contains(session);
-        let result = self.judge_local(session, &waiting.request, result);
-        self.answer(conn, &waiting, result, entry.zxid(), cx);
-        if was_local && !self.local.contains(session) {
-            return self.close(conn, CloseReason::SessionClosed(session), cx);
-        }
-        self.answer_waiting(conn, cx);
     }
 }
 

@@ -1,7 +1,8 @@
 //! `mntr`: everything that is measured, under upstream's names.
 //!
 //! Upstream measures its queues and threads too. Zebu has no such stages; their names are listed all
-//! the same, because monitors ask for them, and what does not exist was never busy: 0.
+//! the same, because monitors ask for them: what does not exist was never busy, and what is not
+//! measured has no samples.
 //!
 // ZK: MonitorCommand, ServerMetrics (3.9)
 
@@ -125,6 +126,11 @@ fn counters(server: &Server, lines: &mut Lines<'_>) {
         ("commit_count", metrics.commits),
         ("diff_count", metrics.diffs),
         ("snap_count", metrics.snaps),
+        ("large_requests_rejected", traffic.large_refused),
+        ("request_throttle_wait_count", metrics.queued_requests),
+        ("throttled_ops", metrics.throttled_requests),
+        ("stale_requests", metrics.stale_requests),
+        ("stale_requests_dropped", metrics.stale_requests),
         ("looking_count", metrics.elections),
         ("digest_mismatches_count", metrics.digest_mismatches),
     ] {
@@ -185,13 +191,11 @@ const NEVER: &[&str] = &[
     "ensemble_auth_skip",
     "ensemble_auth_success",
     "insecure_admin_count",
-    "large_requests_rejected",
     "outstanding_changes_queued",
     "outstanding_changes_removed",
     "prep_processor_request_queued",
     "quit_leading_due_to_disloyal_voter",
     "request_commit_queued",
-    "request_throttle_wait_count",
     "requests_not_forwarded_to_commit_processor",
     "response_packet_cache_hits",
     "response_packet_cache_misses",
@@ -203,10 +207,7 @@ const NEVER: &[&str] = &[
     "snapshot_error_count",
     "snapshot_rate_limited_count",
     "stale_replies",
-    "stale_requests",
-    "stale_requests_dropped",
     "sync_processor_request_queued",
-    "throttled_ops",
     "tls_handshake_exceeded",
     "unrecoverable_error_count",
     "unsuccessful_handshake",

@@ -223,11 +223,12 @@ impl Order {
         &mut self,
         conn: ConnId,
         waiting: Waiting,
-        cx: &Cx,
+        cx: &mut Cx,
     ) -> Option<Waiting> {
         if self.pressure.queues.is_empty() && self.in_process() < cx.config.requests_max() {
             return Some(waiting);
         }
+        cx.metrics.queued_requests += 1;
         self.pressure.queues.push(conn, Queued { waiting, orphan: None });
         None
     }
@@ -252,6 +253,7 @@ impl Order {
             let patience = cx.config.admission.requests.throttled_op_wait;
             waiting.throttled =
                 !patience.is_zero() && waited > patience && is_throttlable(&waiting);
+            cx.metrics.throttled_requests += u64::from(waiting.throttled);
             match orphan {
                 None => self.carry_out(conn, waiting, cx),
                 Some(session) if waiting.needs_leader() => {
