@@ -602,7 +602,7 @@ fn log_note(note: &Note) {
         Note::SessionUpgrading(session) => info!("local session {session} becomes a global one"),
         Note::ReadOnly(true) => {
             // Upstream's words, which tests of clients wait for.
-            warn!("Read-only server started: there is no quorum, only readers are served")
+            warn!("Read-only server started: there is no quorum, only readers are served");
         }
         Note::ReadOnly(false) => info!("read-only mode is over"),
         Note::SessionMoved(session) => info!("session {session} moved to another server"),
