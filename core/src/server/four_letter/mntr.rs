@@ -157,7 +157,7 @@ fn summaries(server: &Server, lines: &mut Lines<'_>) {
     }
     for (name, namespace) in &metrics.namespaces {
         for (kind, summary) in [("read", &namespace.read), ("write", &namespace.written)] {
-            if summary.count > 0 {
+            if let Some(summary) = summary {
                 lines.summary(&format!("{name}_{kind}_per_namespace"), summary);
             }
         }
