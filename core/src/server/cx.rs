@@ -13,7 +13,7 @@ use crate::proto::QuorumPacket;
 use crate::rng::Rng;
 use crate::time::{Duration, Instant, Now};
 use crate::tree::{Applied, Database};
-use crate::txn::Entry;
+use crate::txn::{Entry, TxnBody};
 use crate::zab::history::History;
 
 use super::metrics::Metrics;
@@ -80,9 +80,13 @@ impl Cx {
     /// What a client reads in `/zookeeper/config`, whatever state came from elsewhere; upstream has
     /// nothing there on a server alone.
     fn name_ensemble(&mut self) {
-        if !self.config.ensemble.is_alone() {
-            self.database.tree.set_ensemble(&self.config.ensemble, self.now.wall);
+        let ensemble = &self.config.ensemble;
+        if ensemble.is_alone() {
+            return;
         }
+        self.database.tree.set_ensemble(ensemble, self.now.wall);
+        let (path, data) = ("/zookeeper/config".into(), Some(ensemble.text().into()));
+        self.metrics.wrote(&TxnBody::Reconfig { path, data, version: -1 });
     }
 
     // ---- out ----

@@ -121,7 +121,7 @@ impl Metrics {
             _ => return,
         };
         self.in_namespace(path, |namespace| {
-            namespace.read.get_or_insert_default().add((path.len() + bytes) as u64)
+            namespace.read.get_or_insert_default().add((path.len() + bytes) as u64);
         });
     }
 
@@ -134,7 +134,9 @@ impl Metrics {
             TxnBody::CreateContainer(create) => (&create.path, length(&create.data)),
             TxnBody::CreateTtl(create) => (&create.path, length(&create.data)),
             TxnBody::Delete { path } | TxnBody::DeleteContainer { path } => (path, 0),
-            TxnBody::SetData { path, data, .. } => (path, length(data)),
+            TxnBody::SetData { path, data, .. } | TxnBody::Reconfig { path, data, .. } => {
+                (path, length(data))
+            }
             TxnBody::Multi(parts) => {
                 if !parts.iter().any(|part| matches!(part, TxnBody::Error(_))) {
                     parts.iter().for_each(|part| self.wrote(part));
@@ -144,7 +146,7 @@ impl Metrics {
             _ => return,
         };
         self.in_namespace(path, |namespace| {
-            namespace.written.get_or_insert_default().add((path.len() + bytes) as u64)
+            namespace.written.get_or_insert_default().add((path.len() + bytes) as u64);
         });
     }
 
