@@ -20,6 +20,7 @@ pub(super) fn answer(server: &Server, out: &mut String) {
     counters(server, &mut lines);
     summaries(server, &mut lines);
     percentiles(&server.cx.metrics, &mut lines);
+    learners(server, &mut lines);
 }
 
 struct Lines<'a>(&'a mut String);
@@ -164,6 +165,19 @@ fn summaries(server: &Server, lines: &mut Lines<'_>) {
     }
     for key in NO_SUMMARY {
         lines.summary(key, &Summary::default());
+    }
+}
+
+/// What upstream measures of its queue to each learner.
+// ZK: LearnerHandler.run, ServerMetrics.LEARNER_HANDLER_QP_SIZE (3.9)
+fn learners(server: &Server, lines: &mut Lines<'_>) {
+    let config = &server.cx.config;
+    if server.mode() != "leader" {
+        return;
+    }
+    for id in config.ensemble.members.keys().filter(|id| **id != config.my_id) {
+        lines.summary(&format!("{id}_learner_handler_qp_size"), &Summary::default());
+        lines.percentiles(&format!("{id}_learner_handler_qp_time_ms"), &Percentiles::default());
     }
 }
 
