@@ -77,7 +77,16 @@ fn bring_python(cache: &Path) -> Result<PathBuf> {
         apt_get(&["python3-venv"]).context("python3 with venv is needed")?;
         made()?;
     }
-    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    let install = || {
+        shell::run(
+            Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted),
+        )
+    };
+    if install().is_err() {
+        // One of the packages is compiled.
+        apt_get(&["build-essential", "python3-dev"])?;
+        install()?;
+    }
     std::fs::copy(&wanted, &installed)?;
     Ok(python)
 }
