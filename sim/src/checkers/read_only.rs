@@ -35,7 +35,7 @@ impl Check for ReadOnly {
     ) -> Result<(), Violation> {
         match what {
             Observation::Event { server, event } => {
-                self.on_event(*server, event);
+                self.on_event(facts, *server, event);
                 Ok(())
             }
             Observation::Started { server } => {
@@ -68,13 +68,14 @@ impl Check for ReadOnly {
 }
 
 impl ReadOnly {
-    fn on_event(&mut self, server: ServerId, event: &Event) {
+    fn on_event(&mut self, facts: &Facts, server: ServerId, event: &Event) {
         match event {
             Event::Client { conn, request: ClientRequest::Connect(asked) } => {
                 self.asked.insert((server, *conn), asked.clone());
             }
             Event::ConnGone { conn } => {
                 self.asked.remove(&(server, *conn));
+                self.forget_shown(facts, server);
             }
             _ => {}
         }
@@ -95,8 +96,8 @@ impl ReadOnly {
                 conn,
                 message: ClientMessage::Reply { zxid, .. } | ClientMessage::Event { zxid, .. },
             } if facts.is_read_only(server, *conn) => self.on_shown(facts, server, *zxid),
-            Action::CloseConn { .. } if !facts.serves_read_only(server) => {
-                self.shown.remove(&server);
+            Action::CloseConn { .. } => {
+                self.forget_shown(facts, server);
                 Ok(())
             }
             Action::Store { op: StoreOp::Append(_), .. }
@@ -112,6 +113,14 @@ impl ReadOnly {
                 format!("{server:?} serves without a quorum, and does {action:?}")
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// With the last client goes what holds for all of them: the next one may come in another time
+    /// without a quorum.
+    fn forget_shown(&mut self, facts: &Facts, server: ServerId) {
+        if !facts.serves_read_only(server) {
+            self.shown.remove(&server);
         }
     }
 
@@ -229,6 +238,16 @@ mod tests {
             .action(ONE, &Action::CloseConn { conn: ConnId(1), why: CloseReason::NotServing })
             .unwrap();
         bench.action(ONE, &append).unwrap();
+    }
+
+    #[test]
+    fn another_time_may_show_more() {
+        let mut bench = bench();
+        bench.reply(ONE, 1, z(1, 1), Ok(Response::Empty)).unwrap();
+        bench.event(ONE, &Event::ConnGone { conn: ConnId(1) }).unwrap();
+        bench.log(ONE, &[z(1, 2)]).unwrap();
+        greet(&mut bench, Some(true)).unwrap();
+        bench.reply(ONE, 1, z(1, 2), Ok(Response::Empty)).unwrap();
     }
 
     #[test]
