@@ -1,6 +1,7 @@
-//! A disk with one file of arbitrary bytes: starting from it gives a state or an error.
+//! A disk with one file of arbitrary bytes: starting from it gives a state or an error, and looking
+//! at it findings.
 
-use zebu_core::storage::{Dir, Directory, DiskError, FileName, Storage, StorageConfig};
+use zebu_core::storage::{Dir, Directory, DiskError, FileName, Storage, StorageConfig, audit};
 
 /// A transaction log.
 pub fn log_file(data: &[u8]) {
@@ -27,7 +28,15 @@ fn start(dir: Dir, name: &str, data: &[u8]) {
     let recovered = |opened: Result<(Storage, _, _), _>| {
         opened.map(|(_, recovered, operations)| format!("{recovered:?} {operations:?}"))
     };
+    let starts = first.is_ok();
     assert_eq!(recovered(first), recovered(second));
+
+    let mut findings = Vec::new();
+    let done = audit(&disk, 1 << 20, &mut |finding| findings.push(finding));
+    let done = done.expect("the disk itself is well");
+    if starts && dir == Dir::Data {
+        assert!(done.state.is_some(), "{findings:?}");
+    }
 }
 
 struct OneFile<'a> {

@@ -140,8 +140,7 @@ fn first_above(
                 Next::Record(_) => {}
                 Next::End => break,
                 Next::Bad(bad) => {
-                    let what = format!("offset {}: {}", bad.offset, bad.fault);
-                    return Err(RecoverError::corrupt(&file.name(), what));
+                    return Err(RecoverError::corrupt(&file.name(), bad));
                 }
             }
         }

@@ -105,7 +105,8 @@ impl<'a> History<'a> {
                     self.open = None;
                 }
                 Next::Bad(bad) => {
-                    if let Verdict::Corrupt(what) = open.reader.judge(bad)? {
+                    if let Verdict::Corrupt(why) = open.reader.judge(bad)? {
+                        let what = format!("{bad}; {why}");
                         return Err(RecoverError::corrupt(&file.name(), what));
                     }
                     self.leftovers.push(Leftover { file, bad: Some(bad), last: open.last });
@@ -141,8 +142,7 @@ impl<'a> History<'a> {
             leftover.bad.is_some() && leftover.last.is_some() && !proven && !in_snapshot
         });
         if let Some(Leftover { file, bad: Some(bad), .. }) = lost {
-            let (offset, fault, zxid) = (bad.offset, bad.fault, record.zxid);
-            let what = format!("offset {offset}: {fault}; the log goes on with {zxid:x}");
+            let what = format!("{bad}; the log goes on with {:x}", record.zxid);
             return Err(RecoverError::corrupt(&file.name(), what));
         }
         self.leftovers.retain(|leftover| leftover.bad.is_none());

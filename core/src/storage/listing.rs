@@ -68,8 +68,7 @@ impl Listing {
             }
         }
         for (name, len) in disk.list(Dir::Log)? {
-            let first = name.strip_prefix("log.").and_then(parse_zxid);
-            listing.logs.extend(first.map(|first| LogFile { first, len }));
+            listing.logs.extend(read_log_name(&name).map(|first| LogFile { first, len }));
         }
         listing.snapshots.sort();
         listing.logs.sort();
@@ -87,6 +86,24 @@ const TEMPORARY_PREFIX: &str = "tmp.snapshot.";
 
 pub(crate) fn temporary_snapshot_name(zxid: Zxid) -> FileName {
     FileName { dir: Dir::Data, name: format!("{TEMPORARY_PREFIX}{zxid:x}") }
+}
+
+/// What a snapshot's name tells of it, however it goes on: readers go by the last suffix.
+// ZK: Util.getZxidFromName, SnapStream.getStreamMode (3.9)
+pub(crate) fn read_snapshot_name(name: &str) -> (Option<Zxid>, Packing) {
+    let mut parts = name.split('.');
+    let zxid = parts.next().filter(|part| *part == "snapshot").and(parts.next());
+    let packing = match name.rsplit('.').next() {
+        Some("gz") => Packing::Gzip,
+        Some("snappy") => Packing::Snappy,
+        _ => Packing::Plain,
+    };
+    (zxid.and_then(parse_zxid), packing)
+}
+
+/// The zxid of the first record, as a log's name tells.
+pub(crate) fn read_log_name(name: &str) -> Option<Zxid> {
+    name.strip_prefix("log.").and_then(parse_zxid)
 }
 
 fn parse_snapshot(rest: &str, len: u64) -> Option<SnapshotFile> {

@@ -60,7 +60,8 @@ pub(crate) struct Record {
 }
 
 /// Bytes where a record (or the header) should be, and is not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("offset {offset}: {fault}")]
 pub(crate) struct Bad {
     pub(crate) offset: u64,
     pub(crate) fault: Fault,
@@ -101,7 +102,7 @@ pub(crate) enum Next {
 pub(crate) enum Verdict {
     /// The last write, which power loss cut short. Nobody was told that it is durable.
     Torn,
-    /// Something that was whole once.
+    /// Something that was whole once; how it shows.
     Corrupt(String),
 }
 
@@ -117,11 +118,21 @@ pub(crate) struct LogReader<'a> {
 
 impl<'a> LogReader<'a> {
     pub(crate) fn new(disk: &'a dyn Directory, first: Zxid, len: u64, record_max: usize) -> Self {
-        let bytes = Window::new(disk, name(first), len);
+        Self::named(disk, name(first), len, record_max)
+    }
+
+    /// Whatever its name.
+    pub(crate) fn named(
+        disk: &'a dyn Directory,
+        file: FileName,
+        len: u64,
+        record_max: usize,
+    ) -> Self {
+        let bytes = Window::new(disk, file, len);
         Self { bytes, record_max, offset: 0, last: None, data_end: None }
     }
 
-    /// The next record. After `End` or `Bad` there is no other.
+    /// The next record. After `End` there is no other, and after `Bad` only behind [`Self::skip`].
     pub(crate) fn next(&mut self) -> Result<Next, DiskError> {
         if self.offset == 0 {
             if let Some(bad) = self.check_header()? {
@@ -190,15 +201,19 @@ impl<'a> LogReader<'a> {
     /// cannot explain, or all of a record is there and wrong.
     // Departs: upstream takes what ends early or has a wrong end byte for the end of the file, whatever follows.
     pub(crate) fn judge(&mut self, bad: Bad) -> Result<Verdict, DiskError> {
-        let corrupt = |why: &str| {
-            Ok(Verdict::Corrupt(format!("offset {}: {}; {why}", bad.offset, bad.fault)))
-        };
+        // Most damage is of this kind, and needs no search through the rest of the file.
+        if let Fault::Checksum { length, .. } = bad.fault {
+            let end = bad.offset + record_bytes(length) as u64;
+            if self.intact_newer(end)?.is_some() && !self.has_hole(bad.offset, end)? {
+                return Ok(Verdict::Corrupt(format!("an intact record follows at offset {end}")));
+            }
+        }
         if let Some((found, last_end)) = self.intact_behind(bad)? {
             let longest = HEADER_BYTES + BATCH_BYTES_MAX + record_bytes(self.record_max);
             if last_end - bad.offset <= longest as u64 && self.has_hole(bad.offset, found)? {
                 return Ok(Verdict::Torn);
             }
-            return corrupt(&format!("an intact record follows at offset {found}"));
+            return Ok(Verdict::Corrupt(format!("an intact record follows at offset {found}")));
         }
         let torn = match bad.fault {
             Fault::HeaderShort | Fault::Magic | Fault::Version => self.is_torn_header()?,
@@ -210,7 +225,41 @@ impl<'a> LogReader<'a> {
             | Fault::PayloadShort { .. }
             | Fault::EndOfRecord { .. } => true,
         };
-        if torn { Ok(Verdict::Torn) } else { corrupt("no torn write leaves that") }
+        let corrupt = || Verdict::Corrupt("no torn write leaves that".into());
+        Ok(if torn { Verdict::Torn } else { corrupt() })
+    }
+
+    /// Lets `next` go on behind bad bytes: behind the record if only its checksum is wrong, else
+    /// with the next intact one. False if there is none. For whoever looks at a damaged file; a
+    /// server never goes on.
+    pub(crate) fn skip(&mut self, bad: Bad) -> Result<bool, DiskError> {
+        let behind = match bad.fault {
+            Fault::Checksum { length, .. } => Some(bad.offset + record_bytes(length) as u64),
+            Fault::HeaderShort
+            | Fault::Magic
+            | Fault::Version
+            | Fault::PrefixShort
+            | Fault::Length { .. }
+            | Fault::PayloadShort { .. }
+            | Fault::EndOfRecord { .. } => self.intact_behind(bad)?.map(|(first, _)| first),
+        };
+        self.offset = behind.unwrap_or(self.offset);
+        Ok(behind.is_some())
+    }
+
+    /// The payload of a record of which all is there.
+    pub(crate) fn payload_at(
+        &mut self,
+        offset: u64,
+        length: usize,
+    ) -> Result<Option<Bytes>, DiskError> {
+        let payload = self.bytes.at(offset + PREFIX_BYTES as u64, length)?;
+        Ok(payload.map(Bytes::copy_from_slice))
+    }
+
+    /// Where the next record begins, or would.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// The first intact record behind `bad`, and the end of the last.

@@ -5,7 +5,8 @@
 //! nothing. So the simulator can lose power between any two of them.
 //!
 //! [`log_file`], [`snapshot`] (with [`stream`] and [`packing`]) and [`epoch_file`] are the formats;
-//! [`history`] and [`recover`] read a disk back; [`append`] and [`cut`] plan changes.
+//! [`history`] and [`recover`] read a disk back; [`append`] and [`cut`] plan changes; [`inspect`] and
+//! [`audit`] are for people who look at files.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,9 +19,11 @@ use crate::mutant::Mutant;
 use crate::server::{Recovered, StoreOp};
 
 mod append;
+mod audit;
 mod cut;
 mod epoch_file;
 mod history;
+mod inspect;
 mod listing;
 mod log_file;
 mod overlay;
@@ -31,9 +34,14 @@ mod snapshot;
 mod stream;
 mod window;
 
+pub use audit::{Audit, Finding, FindingKind, State, audit, audit_log};
+pub use inspect::{
+    DataFile, LOG_HEADER, LogFault, LogFaultKind, LogPart, LogRecords, LoggedTxn, data_files,
+    load_snapshot, log_record, newest_state,
+};
 pub use purge::{PURGE_KEEPS_MIN, purge_plan};
-pub use snapshot::SnapshotWriter;
-pub use stream::{StreamDecoder, StreamEncoder};
+pub use snapshot::{Loaded, Sections, SnapshotError, SnapshotWriter};
+pub use stream::{Dangling, StreamDecoder, StreamEncoder};
 
 use append::{Batch, Tail};
 use epoch_file::EpochFile;

@@ -57,15 +57,15 @@ pub(crate) fn recover(
     Ok(Findings { recovered: Recovered { database, window, epochs }, repairs, garbage })
 }
 
-struct State {
-    database: Database,
+pub(crate) struct State {
+    pub(crate) database: Database,
     window: Vec<Entry>,
 }
 
 /// From the newest snapshot that is intact. An older one will do only if the log leads from it to
 /// where the damaged one was, or acknowledged transactions would be forgotten.
 // Departs: upstream takes an older snapshot and as much of the log as there is.
-fn newest_state<'a>(
+pub(crate) fn newest_state<'a>(
     listing: &Listing,
     config: &StorageConfig,
     disk: &'a dyn Directory,

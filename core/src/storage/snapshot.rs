@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use adler2::Adler32;
 use bytes::Bytes;
 
-use super::listing::{SnapshotFile, snapshot_name, temporary_snapshot_name};
+use super::listing::{Packing, SnapshotFile, snapshot_name, temporary_snapshot_name};
 use super::packing::Unpacker;
 use super::stream::{BodyDecoder, BodyEncoder, Dangling};
 use super::{Dir, Directory, DiskError, DiskOp, FileName, StorageConfig};
@@ -27,7 +27,7 @@ use crate::ids::Zxid;
 use crate::jute::{DecodeError, Write};
 use crate::mutant::Mutant;
 use crate::tree::Database;
-use crate::txn::digest;
+use crate::txn::{TxnDigest, digest};
 
 const HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff";
 /// dbid is written as -1 and checked by nobody.
@@ -155,16 +155,50 @@ impl Iterator for SnapshotWriter {
 
 /// What a snapshot file held.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub struct Loaded {
     /// As of the zxid in the file's name, and newer in parts.
-    pub(crate) database: Database,
+    pub database: Database,
     /// The newest change in it.
-    pub(crate) newest: Zxid,
-    pub(crate) dangling: Vec<Dangling>,
+    pub newest: Zxid,
+    pub dangling: Vec<Dangling>,
+    pub sections: Sections,
+    /// Its length, unpacked.
+    pub content_bytes: u64,
+}
+
+impl Loaded {
+    /// What is wrong with the digest in the file. One that cannot be held against the tree, because
+    /// it is of another zxid or of a version that we do not compute, is not.
+    pub fn digest_fault(&self) -> Option<String> {
+        let (zxid, digest) = self.sections.digest?;
+        let found = self.database.tree.digest();
+        let is_of_this = zxid == self.newest && zxid == self.database.last_processed;
+        (is_of_this && digest.is_known() && digest.tree != found).then(|| {
+            format!("expected znodes with the digest {:#x}, found {found:#x}", digest.tree)
+        })
+    }
+}
+
+/// What newer servers write behind the database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sections {
+    /// The tree's digest, as of a zxid. All zero from a server that has computed none yet.
+    pub digest: Option<(Zxid, TxnDigest)>,
+    pub last_processed: Option<Zxid>,
+}
+
+impl Sections {
+    /// The newest change in the snapshot, if a section names one that is newer than `name`.
+    fn newest(&self, name: Zxid) -> Zxid {
+        let digest = self.digest.map(|(zxid, _)| zxid);
+        // A new leader is at epoch:0, which is no transaction: the log cannot lack it.
+        let last_processed = self.last_processed.filter(|zxid| zxid.counter() != 0);
+        digest.max(last_processed).map_or(name, |zxid| zxid.max(name))
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum SnapshotError {
+pub enum SnapshotError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error("offset {offset} of the content: {what}")]
@@ -172,13 +206,24 @@ pub(crate) enum SnapshotError {
 }
 
 /// Reads a snapshot and checks every seal.
-// ZK: FileSnap.deserialize (3.9)
 pub(crate) fn read(
     disk: &dyn Directory,
     file: &SnapshotFile,
     record_max: usize,
 ) -> Result<Loaded, SnapshotError> {
-    let mut content = Content::new(disk, file);
+    read_named(disk, file.name(), file.packing, Some(file.zxid), record_max)
+}
+
+/// As [`read`], whatever the file's name; `zxid` is that of the name.
+// ZK: FileSnap.deserialize (3.9)
+pub(crate) fn read_named(
+    disk: &dyn Directory,
+    file: FileName,
+    packing: Packing,
+    zxid: Option<Zxid>,
+    record_max: usize,
+) -> Result<Loaded, SnapshotError> {
+    let mut content = Content::new(disk, file, packing);
     let header = content.take(HEADER.len())?;
     if header[..HEADER_CHECKED] != HEADER[..HEADER_CHECKED] {
         return Err(content.invalid("expected the magic ZKSN and format version 2"));
@@ -198,16 +243,17 @@ pub(crate) fn read(
         }
     }
     content.seal()?;
-    let zxid = read_sections(&mut content)?;
+    let sections = read_sections(&mut content)?;
     let (mut database, dangling) = body.take();
-    database.last_processed = file.zxid;
-    let newest = zxid.map_or(file.zxid, |zxid| zxid.max(file.zxid));
-    Ok(Loaded { database, newest, dangling })
+    let zxid = zxid.or(sections.last_processed).unwrap_or_default();
+    database.last_processed = zxid;
+    let newest = sections.newest(zxid);
+    Ok(Loaded { database, newest, dangling, sections, content_bytes: content.offset })
 }
 
-/// The zxid of the newest change, if a section names one. The digest is passed over: upstream only
-/// remarks on a difference, and has had bugs that made one.
-fn read_sections(content: &mut Content<'_>) -> Result<Option<Zxid>, SnapshotError> {
+/// The digest is not compared here: upstream only remarks on a difference, and has had bugs that
+/// made one.
+fn read_sections(content: &mut Content<'_>) -> Result<Sections, SnapshotError> {
     const NOTHING: usize = 0;
     const ZXID: usize = ZXID_BYTES + SEAL_BYTES;
     const DIGEST: usize = DIGEST_BYTES + SEAL_BYTES;
@@ -215,24 +261,25 @@ fn read_sections(content: &mut Content<'_>) -> Result<Option<Zxid>, SnapshotErro
     // Departs: upstream decides by its own settings, and takes a zxid for a digest when they differ
     // from the writer's.
     let left = content.remaining_upto(BOTH)?;
-    let mut newest = None;
+    let mut sections = Sections::default();
     if !matches!(left, NOTHING | ZXID | DIGEST | BOTH) {
         return Err(content.invalid("expected 0, 21, 33 or 54 bytes behind the first seal"));
     }
     if matches!(left, DIGEST | BOTH) {
         let section = content.take(DIGEST_BYTES)?;
         let zxid = Zxid::from_wire(be_i64(&section[..8]));
+        let version = section[8..12].try_into().expect("a section's fields are cut to length");
+        let version = i32::from_be_bytes(version);
+        let tree = be_i64(&section[12..]) as u64;
         content.seal()?;
-        newest = Some(zxid);
+        sections.digest = Some((zxid, TxnDigest { version, tree }));
     }
     if matches!(left, ZXID | BOTH) {
         let section = content.take(ZXID_BYTES)?;
-        let zxid = Zxid::from_wire(be_i64(&section));
-        // A new leader is at epoch:0, which is no transaction: the log cannot lack it.
-        newest = newest.max(Some(zxid).filter(|zxid| zxid.counter() != 0));
+        sections.last_processed = Some(Zxid::from_wire(be_i64(&section)));
         content.seal()?;
     }
-    Ok(newest)
+    Ok(sections)
 }
 
 fn be_i64(bytes: &[u8]) -> i64 {
@@ -242,7 +289,7 @@ fn be_i64(bytes: &[u8]) -> i64 {
 /// Is every byte of this snapshot as it was written? Cheaper than [`read`], for it builds nothing:
 /// the last seal covers all before it.
 pub(crate) fn is_intact(disk: &dyn Directory, file: &SnapshotFile) -> Result<bool, DiskError> {
-    let mut content = Content::new(disk, file);
+    let mut content = Content::new(disk, file.name(), file.packing);
     let whole = loop {
         match content.fill() {
             Ok(true) => {}
@@ -272,11 +319,11 @@ struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn new(disk: &'a dyn Directory, file: &SnapshotFile) -> Self {
+    fn new(disk: &'a dyn Directory, file: FileName, packing: Packing) -> Self {
         Self {
             disk,
-            file: file.name(),
-            unpacker: Unpacker::new(file.packing),
+            file,
+            unpacker: Unpacker::new(packing),
             read_offset: 0,
             pending: Vec::new(),
             offset: 0,

@@ -174,9 +174,9 @@ fn is_open(list: &[Acl]) -> bool {
 /// A znode whose ACL id is in no table: its list changed while the snapshot was written, and the
 /// log says to what.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Dangling {
-    pub(crate) path: String,
-    pub(crate) acl_id: i64,
+pub struct Dangling {
+    pub path: String,
+    pub acl_id: i64,
 }
 
 /// What such a znode has until then: nobody may do anything.

@@ -33,6 +33,13 @@ pub struct TxnDigest {
     pub tree: u64,
 }
 
+impl TxnDigest {
+    /// Can it be compared? Not one of another version, nor that of a server that had none yet.
+    pub fn is_known(&self) -> bool {
+        self.version == digest::VERSION && self.tree != 0
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Txn {
     pub header: TxnHeader,

@@ -2,6 +2,7 @@
 //! power, disks full of rubbish.
 
 mod arbitrary;
+mod audit;
 mod crash;
 mod damage;
 mod model_disk;
