@@ -6,7 +6,7 @@
 //! * `inbox` and `outbox`: what lies between; `load`: what all clients together ask;
 //! * [`disk`]: the log's thread and the files, behind traits;
 //! * [`zoo_cfg`] and [`settings`]: what an operator says;
-//! * [`cli`]: `zebu cli`.
+//! * [`cli`]: `zebu cli`; [`tools`]: `zebu log` and `zebu snapshot`, which look into files.
 //!
 //! All but the command line also compiles under `--cfg madsim`, where tokio's name stands for a
 //! simulation of it: no signals, no socket options, no `tokio::fs`, a flush after every write.
@@ -33,3 +33,7 @@ mod files;
 pub mod serve;
 #[cfg(not(madsim))]
 mod signals;
+#[cfg(not(madsim))]
+pub mod tools;
+#[cfg(not(madsim))]
+mod utc;

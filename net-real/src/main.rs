@@ -19,7 +19,7 @@ mod command_line {
     use clap::{Parser, Subcommand};
     use tracing_subscriber::EnvFilter;
     use zebu_net_real::serve::Source;
-    use zebu_net_real::{cli, serve};
+    use zebu_net_real::{cli, serve, tools};
 
     /// A coordination service for ZooKeeper's clients, data and ensembles.
     ///
@@ -37,6 +37,12 @@ mod command_line {
         Server(Server),
         /// Talk to a server: one command, or a prompt
         Cli(cli::Arguments),
+        /// Look into transaction logs: print, check, chop, recover
+        #[command(subcommand)]
+        Log(tools::log::Command),
+        /// Look into snapshots: print, check, compare, summarise
+        #[command(subcommand)]
+        Snapshot(tools::snapshot::Command),
     }
 
     #[derive(Debug, Default, clap::Args)]
@@ -78,6 +84,8 @@ mod command_line {
                 log_to_stderr("warn");
                 run(1, cli::run(arguments))
             }
+            Command::Log(command) => Ok(tools::run(|out| command.run(out))),
+            Command::Snapshot(command) => Ok(tools::run(|out| command.run(out))),
         };
         done.unwrap_or_else(|error| {
             eprintln!("zebu: {error:#}");
