@@ -14,11 +14,13 @@ use crate::mutant::Mutant;
 use crate::time::Duration;
 
 mod admission;
+mod records;
 mod sessions;
 
 pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
+pub use records::Records;
 pub use sessions::{LocalSessions, ReadOnlyMode};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,6 +47,7 @@ pub struct Config {
     pub snap_count: u32,
     /// `zookeeper.commitLogCount`: committed transactions kept for DIFF; default 500.
     pub commit_log_count: usize,
+    pub records: Records,
     pub limits: Limits,
     pub admission: Admission,
     pub containers: Containers,
@@ -221,6 +224,7 @@ impl Config {
             leader_connect_delay: Duration::from_millis(100),
             snap_count: 100_000,
             commit_log_count: 500,
+            records: Records::default(),
             limits: Limits::default(),
             admission: Admission::default(),
             containers: Containers::default(),

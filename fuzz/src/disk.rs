@@ -1,7 +1,9 @@
 //! A disk with one file of arbitrary bytes: starting from it gives a state or an error, and looking
 //! at it findings.
 
-use zebu_core::storage::{Dir, Directory, DiskError, FileName, Storage, StorageConfig, audit};
+use zebu_core::storage::{
+    Dir, Directory, DiskError, FileName, Layout, Storage, StorageConfig, audit,
+};
 
 /// A transaction log.
 pub fn log_file(data: &[u8]) {
@@ -19,6 +21,7 @@ fn start(dir: Dir, name: &str, data: &[u8]) {
         // Real files have real records.
         record_max: 1 << 20,
         commit_log_count: 10,
+        layout: Layout::DEFAULT,
         mutant: None,
     };
     let disk = OneFile { file: FileName { dir, name: name.into() }, data };

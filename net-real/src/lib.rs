@@ -26,6 +26,8 @@ mod shared;
 pub mod zoo_cfg;
 
 #[cfg(not(madsim))]
+mod birth;
+#[cfg(not(madsim))]
 pub mod cli;
 #[cfg(not(madsim))]
 mod files;

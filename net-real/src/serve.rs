@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tracing::{info, warn};
 
+use crate::birth;
 use crate::disk::lock::DirLock;
 use crate::disk::log_thread::OsDisk;
 use crate::driver::{Driver, Ended};
@@ -39,6 +40,7 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
         warn!("{warning}");
     }
     let ZooCfg { mut settings, data_dir, log_dir, .. } = cfg;
+    birth::permit(&settings.birth, &data_dir, &log_dir)?;
     let lock = DirLock::acquire(&data_dir, &log_dir)?;
     settings.config.seed = seed()?;
     (settings.data_dir, settings.log_dir) = (data_dir.clone(), log_dir.clone());
@@ -48,7 +50,8 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
     let shutdown = signals::shutdown().context("cannot catch signals")?;
 
     let auto_purge = settings.auto_purge;
-    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock, auto_purge };
+    let syncing = settings.syncing;
+    let disk = OsDisk { data_dir: data_dir.clone(), log_dir, lock, auto_purge, syncing };
     let driver = Driver::start(settings, disk).await?;
     match (driver.client_address(), &source) {
         (Some(address), Source::Trial { .. }) => println!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
-use zebu_core::storage::StorageConfig;
+use zebu_core::storage::{Layout, StorageConfig};
 
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -33,6 +33,8 @@ pub struct ServerSettings {
     pub log_dir: PathBuf,
     /// `None`: nothing is ever deleted, upstream's default.
     pub auto_purge: Option<AutoPurge>,
+    pub syncing: Syncing,
+    pub birth: Birth,
     pub bounds: Bounds,
 }
 
@@ -43,6 +45,37 @@ pub struct AutoPurge {
     pub every: Duration,
     /// `autopurge.snapRetainCount`; see [`zebu_core::storage::purge_plan`].
     pub keep: usize,
+}
+
+/// How the log becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Syncing {
+    /// `forceSync`, default yes: what is acknowledged is on the disk. Otherwise the system writes it
+    /// when it likes, and a crash of the machine loses some of it.
+    pub force: bool,
+    /// `fsync.warningthresholdms`, default 1 s: a sync that takes longer is remarked on.
+    pub slow: Duration,
+}
+
+impl Default for Syncing {
+    fn default() -> Self {
+        Self { force: true, slow: Duration::from_secs(1) }
+    }
+}
+
+/// What a server may start without; see `birth`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Birth {
+    /// `datadir.autocreate`, default true.
+    pub directories: bool,
+    /// `db.autocreate`, default true.
+    pub database: bool,
+}
+
+impl Default for Birth {
+    fn default() -> Self {
+        Self { directories: true, database: true }
+    }
 }
 
 /// Bounds of the driver's own queues. What is over them costs the connection, nobody else.
@@ -177,6 +210,8 @@ impl ServerSettings {
             data_dir: PathBuf::new(),
             log_dir: PathBuf::new(),
             auto_purge: None,
+            syncing: Syncing::default(),
+            birth: Birth::default(),
             bounds: Bounds::default(),
             config,
         }
@@ -188,6 +223,7 @@ impl ServerSettings {
             prealloc_bytes: 64 << 20,
             record_max: config.limits.record_max,
             commit_log_count: config.commit_log_count,
+            layout: Layout::DEFAULT,
             mutant: config.mutant,
         }
     }

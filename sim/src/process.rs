@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use zebu_core::config::Config;
 use zebu_core::ids::{ConnId, LinkId, ServerId, Zxid};
 use zebu_core::server::{Action, Event, Recovered, Server, StoreOp, Ticket};
-use zebu_core::storage::{DiskOp, SnapshotWriter, Storage, StorageConfig};
+use zebu_core::storage::{DiskOp, Layout, SnapshotWriter, Storage, StorageConfig};
 
 use crate::agenda::What;
 use crate::audience::Audience;
@@ -267,6 +267,7 @@ impl World {
             prealloc_bytes: self.profile.prealloc_bytes,
             record_max: self.limits.record_max,
             commit_log_count: self.profile.commit_log_count,
+            layout: Layout::DEFAULT,
             mutant: self.mutant,
         }
     }

@@ -12,6 +12,8 @@ pub struct Admission {
     pub connections: ConnectionThrottle,
     pub requests: RequestThrottle,
     pub large: LargeRequests,
+    /// `leaderServes=no`: while a server leads others it takes no clients.
+    pub leader_serves_nobody: bool,
 }
 
 /// How fast clients may connect: a bucket of tokens, and connections that are refused at random

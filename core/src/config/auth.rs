@@ -14,6 +14,9 @@ use crate::auth::sasl::UserKey;
 pub struct AuthConfig {
     /// `skipACL`: no list denies anything to anybody; default no.
     pub skip_acl: bool,
+    /// `enableEagerACLCheck`: what a list denies is refused by the client's own server, and takes no
+    /// zxid; default no.
+    pub eager: bool,
     pub digest: DigestConfig,
     pub sasl: SaslConfig,
     pub x509: X509Config,
@@ -75,6 +78,7 @@ impl AuthConfig {
     pub const fn new() -> Self {
         Self {
             skip_acl: false,
+            eager: false,
             digest: DigestConfig::new(),
             sasl: SaslConfig::new(),
             x509: X509Config { provider: false, super_user: None },

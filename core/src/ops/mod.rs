@@ -11,6 +11,7 @@ mod check;
 mod create;
 mod delete;
 mod draft;
+mod eager;
 #[cfg(test)]
 mod model;
 mod multi;
@@ -27,6 +28,7 @@ mod watches;
 
 pub use acl::may_read;
 pub use delete::may_go;
+pub use eager::denied;
 pub use multi::MULTI_READ_MAX;
 pub use pending::Pending;
 pub use session::{explain_refusal, says_expired, wants_global_session};

@@ -31,7 +31,8 @@ pub(super) fn prepare_close(draft: &mut Draft<'_>) -> TxnBody {
     if !draft.config.planted(Mutant::CloseNotMarkedPending) {
         draft.set_session(session, false);
     }
-    TxnBody::CloseSession { paths: Some(paths) }
+    // Whoever applies it finds the same ephemerals, for everything before it is applied by then.
+    TxnBody::CloseSession { paths: draft.config.records.close_lists_ephemerals.then_some(paths) }
 }
 
 /// May the caller own one more ephemeral? Refused in time, because its closeSession cannot be: that

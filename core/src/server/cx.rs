@@ -18,7 +18,9 @@ use crate::zab::history::History;
 
 use super::metrics::Metrics;
 use super::read_only::ReadOnly;
-use super::{Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, StoreOp, Ticket};
+use super::{
+    Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, RoleName, StoreOp, Ticket,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Cx {
@@ -30,6 +32,8 @@ pub(crate) struct Cx {
     pub(crate) epochs: Epochs,
     /// The largest acceptedEpoch that a voter reported when it was too late to respect it.
     pub(crate) epoch_floor: Epoch,
+    /// As noted last.
+    role: RoleName,
     /// The epoch this server serves clients in, while it does.
     pub(crate) serving: Option<Epoch>,
     pub(crate) metrics: Metrics,
@@ -43,7 +47,7 @@ pub(crate) struct Cx {
     durable: Ticket,
     /// A TRUNC that is not read back yet: nothing is delivered until then.
     truncating: Option<Ticket>,
-    txns_until_snapshot: u64,
+    until_snapshot: Distance,
     snapshot_under_way: bool,
     rng: Rng,
 }
@@ -56,11 +60,12 @@ impl Cx {
         let mut cx = Self {
             now,
             history: History::recovered(database.last_processed, window, config.commit_log_count),
-            txns_until_snapshot: snapshot_distance(&config, &mut rng),
+            until_snapshot: Distance::draw(&config, &mut rng),
             config,
             database,
             epochs,
             epoch_floor: Epoch(0),
+            role: RoleName::Looking,
             serving: None,
             metrics: Metrics::default(),
             started: now.mono,
@@ -102,6 +107,9 @@ impl Cx {
         self.outbox.pop_front()
     }
     pub(crate) fn note(&mut self, note: Note) {
+        if let Note::Role(role) = note {
+            self.role = role;
+        }
         self.push(Action::Note(note));
     }
     pub(crate) fn send(&mut self, link: LinkId, packet: QuorumPacket) {
@@ -112,6 +120,10 @@ impl Cx {
     }
     pub(crate) fn halt(&mut self, why: String) {
         self.push(Action::Halt { why });
+    }
+
+    pub(crate) fn leads_others(&self) -> bool {
+        self.role == RoleName::Leading && !self.config.ensemble.is_alone()
     }
 
     // ---- storage ----
@@ -225,7 +237,7 @@ impl Cx {
         }
         self.metrics.wrote(&entry.txn.body);
         self.remember_digest(zxid);
-        self.txns_until_snapshot = self.txns_until_snapshot.saturating_sub(1);
+        self.until_snapshot.go(entry.payload.len());
         applied
     }
 
@@ -278,17 +290,71 @@ impl Cx {
     pub(crate) fn snapshot_if_due(&mut self) {
         let takes_uncommitted = self.config.planted(Mutant::TruncKeepsNewerSnapshot);
         let may = self.serving.is_some() || (takes_uncommitted && !self.is_truncating());
-        if self.txns_until_snapshot > 0 || self.snapshot_under_way || !may {
+        if !self.until_snapshot.is_gone() || self.snapshot_under_way || !may {
             return;
         }
-        self.txns_until_snapshot = snapshot_distance(&self.config, &mut self.rng);
+        self.until_snapshot = Distance::draw(&self.config, &mut self.rng);
         self.snapshot_under_way = true;
         let database = Box::new(self.database.clone());
         self.push(Action::TakeSnapshot { database });
     }
 }
 
-fn snapshot_distance(config: &Config, rng: &mut Rng) -> u64 {
-    let half = u64::from(config.snap_count / 2).max(1);
-    half + rng.below(half)
+/// How much is applied until the next snapshot: some transactions, or some bytes of them.
+#[derive(Clone, Copy, Debug)]
+struct Distance {
+    txns: u64,
+    /// `None`: they do not count.
+    bytes: Option<u64>,
+}
+
+impl Distance {
+    // ZK: SyncRequestProcessor.resetSnapshotStats (3.9)
+    fn draw(config: &Config, rng: &mut Rng) -> Self {
+        let half = u64::from(config.snap_count / 2).max(1);
+        let drawn = rng.below(half);
+        // As far beyond its half as the other.
+        let of_bytes = |most: u64| {
+            let beyond = u128::from(most / 2) * u128::from(drawn) / u128::from(half);
+            most / 2 + beyond as u64
+        };
+        let most = config.records.snap_bytes;
+        Self { txns: half + drawn, bytes: (most > 0).then(|| of_bytes(most)) }
+    }
+    fn go(&mut self, bytes: usize) {
+        self.txns = self.txns.saturating_sub(1);
+        self.bytes = self.bytes.map(|left| left.saturating_sub(bytes as u64));
+    }
+    fn is_gone(&self) -> bool {
+        self.txns == 0 || self.bytes == Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Ensemble;
+    use crate::ids::ServerId;
+
+    #[test]
+    fn a_snapshot_is_due_after_some_transactions_or_some_bytes() {
+        let mut config = Config::new(ServerId(1), Ensemble::default());
+        config.snap_count = 1000;
+        config.records.snap_bytes = 100_000;
+        let mut rng = Rng::new(1);
+        let steps = |distance: &mut Distance, bytes| {
+            (1..).find(|_| {
+                distance.go(bytes);
+                distance.is_gone()
+            })
+        };
+        for _ in 0..50 {
+            let drawn = Distance::draw(&config, &mut rng);
+            assert!((500..1000).contains(&steps(&mut drawn.clone(), 1).unwrap_or(0)));
+            assert!((50..=100).contains(&steps(&mut drawn.clone(), 1000).unwrap_or(0)));
+        }
+        config.records.snap_bytes = 0;
+        let mut drawn = Distance::draw(&config, &mut rng);
+        assert!(steps(&mut drawn, usize::MAX).unwrap_or(0) >= 500);
+    }
 }

@@ -11,6 +11,7 @@
 // ZK: CommitProcessor, FinalRequestProcessor, NIOServerCnxn (3.9)
 
 mod delivery;
+mod eager;
 mod handshake;
 mod local_sessions;
 mod pressure;
@@ -330,6 +331,9 @@ impl Order {
             return self.recount(conn);
         };
         self.touch(session, timeout_ms, cx);
+        if let Some(code) = self.denied_eagerly(conn, &waiting, cx) {
+            return self.answer(conn, &waiting, Err(code), Zxid::ZERO, cx);
+        }
         let Some(c) = self.conns.get_mut(&conn) else { return };
         if waiting.needs_leader() && c.may_submit() {
             let goes = Self::send_off(&self.local, session, &mut waiting, cx);

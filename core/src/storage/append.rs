@@ -71,11 +71,11 @@ impl Batch {
 
     pub(crate) fn flush(
         &mut self,
-        tail: &mut Option<Tail>,
+        to: &mut Option<Tail>,
         config: &StorageConfig,
         ops: &mut Vec<DiskOp>,
     ) {
-        let Some(tail) = tail.as_mut().filter(|_| !self.bytes.is_empty()) else { return };
+        let Some(tail) = to.as_mut().filter(|_| !self.bytes.is_empty()) else { return };
         let bytes = core::mem::take(&mut self.bytes);
         let file = &tail.file;
         if tail.is_new {
@@ -95,6 +95,10 @@ impl Batch {
         tail.is_new = false;
         tail.end = end;
         tail.len = tail.len.max(end);
+        // ZK: FileTxnLog.commit (3.9)
+        if config.layout.log_bytes.is_some_and(|most| end > most) {
+            *to = None;
+        }
     }
 }
 

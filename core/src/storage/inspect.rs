@@ -10,7 +10,9 @@ use core::fmt;
 use super::listing::{Listing, read_snapshot_name};
 use super::log_file::{Bad, Fault, LogReader, Next, Record, Verdict};
 use super::snapshot::{self, Loaded, SnapshotError};
-use super::{Directory, DiskError, FileName, RecoverError, StorageConfig, log_file, recover};
+use super::{
+    Directory, DiskError, FileName, Layout, RecoverError, StorageConfig, log_file, recover,
+};
 use crate::ids::Zxid;
 use crate::tree::Database;
 use crate::txn::{Entry, codec};
@@ -57,7 +59,13 @@ pub fn newest_state(disk: &dyn Directory, record_max: usize) -> Result<Database,
 
 /// Nothing is written, so only one limit matters.
 pub(crate) fn reading(record_max: usize) -> StorageConfig {
-    StorageConfig { prealloc_bytes: 0, record_max, commit_log_count: 0, mutant: None }
+    StorageConfig {
+        prealloc_bytes: 0,
+        record_max,
+        commit_log_count: 0,
+        layout: Layout::DEFAULT,
+        mutant: None,
+    }
 }
 
 /// What a log file begins with.

@@ -24,6 +24,7 @@ mod cut;
 mod epoch_file;
 mod history;
 mod inspect;
+mod layout;
 mod listing;
 mod log_file;
 mod overlay;
@@ -39,6 +40,7 @@ pub use inspect::{
     DataFile, LOG_HEADER, LogFault, LogFaultKind, LogPart, LogRecords, LoggedTxn, data_files,
     load_snapshot, log_record, newest_state,
 };
+pub use layout::Layout;
 pub use purge::{PURGE_KEEPS_MIN, purge_plan};
 pub use snapshot::{Loaded, Sections, SnapshotError, SnapshotWriter};
 pub use stream::{Dangling, StreamDecoder, StreamEncoder};
@@ -121,6 +123,7 @@ pub struct StorageConfig {
     pub prealloc_bytes: u64,
     pub record_max: usize,
     pub commit_log_count: usize,
+    pub layout: Layout,
     pub mutant: Option<Mutant>,
 }
 

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use super::listing::{Packing, SnapshotFile, snapshot_name, temporary_snapshot_name};
 use super::packing::Unpacker;
 use super::stream::{BodyDecoder, BodyEncoder, Dangling};
-use super::{Dir, Directory, DiskError, DiskOp, FileName, StorageConfig};
+use super::{Dir, Directory, DiskError, DiskOp, FileName, Layout, StorageConfig};
 use crate::ids::Zxid;
 use crate::jute::{DecodeError, Write};
 use crate::mutant::Mutant;
@@ -57,6 +57,7 @@ pub struct SnapshotWriter {
     offset: u64,
     sum: Adler32,
     step: Step,
+    layout: Layout,
     rename_before_sync: bool,
 }
 
@@ -80,6 +81,7 @@ impl SnapshotWriter {
             offset: 0,
             sum: Adler32::new(),
             step: Step::Create,
+            layout: config.layout,
             rename_before_sync: config.planted(Mutant::SnapRenameBeforeSync),
         }
     }
@@ -102,13 +104,18 @@ impl SnapshotWriter {
         let zxid = self.database.last_processed.to_wire();
         let mut sealed = 0;
         self.seal(out, &mut sealed);
-        // Never the zxid without a digest: upstream's readers would take the one for the other.
-        out.put_i64(zxid);
-        out.put_i32(digest::VERSION);
-        out.put_i64(self.database.tree.digest() as i64);
-        self.seal(out, &mut sealed);
-        out.put_i64(zxid);
-        self.seal(out, &mut sealed);
+        // Not the zxid without a digest, unless it was asked for: upstream's readers that expect both
+        // would take the one for the other.
+        if self.layout.digest {
+            out.put_i64(zxid);
+            out.put_i32(digest::VERSION);
+            out.put_i64(self.database.tree.digest() as i64);
+            self.seal(out, &mut sealed);
+        }
+        if self.layout.last_processed {
+            out.put_i64(zxid);
+            self.seal(out, &mut sealed);
+        }
     }
 }
 

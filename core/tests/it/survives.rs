@@ -13,7 +13,9 @@ use zebu_core::proto::{
     QuorumPacket, Request,
 };
 use zebu_core::server::Epochs;
-use zebu_core::storage::{Dir, Directory, DiskError, DiskOp, FileName, Storage, StorageConfig};
+use zebu_core::storage::{
+    Dir, Directory, DiskError, DiskOp, FileName, Layout, Storage, StorageConfig,
+};
 use zebu_core::time::WallTime;
 use zebu_core::tree::{Database, Owner};
 use zebu_core::txn::{
@@ -200,6 +202,7 @@ fn open(files: &Files) -> (Database, Vec<DiskOp>) {
         prealloc_bytes: 0,
         record_max: RECORD_MAX,
         commit_log_count: 500,
+        layout: Layout::DEFAULT,
         mutant: None,
     };
     let (_, recovered, repairs) = Storage::open(config, files).expect("a disk to start from");

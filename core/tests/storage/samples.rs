@@ -7,13 +7,19 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zebu_core::ids::Zxid;
 use zebu_core::server::{Recovered, StoreOp};
-use zebu_core::storage::{Dir, RecoverError, Storage, StorageConfig};
+use zebu_core::storage::{Dir, Layout, RecoverError, SnapshotWriter, Storage, StorageConfig};
 use zebu_core::tree::{Database, Owner};
 
 use crate::model_disk::{ModelDisk, changes};
 
 pub(crate) fn config() -> StorageConfig {
-    StorageConfig { prealloc_bytes: 0, record_max: 2 << 20, commit_log_count: 1000, mutant: None }
+    StorageConfig {
+        prealloc_bytes: 0,
+        record_max: 2 << 20,
+        commit_log_count: 1000,
+        layout: Layout::DEFAULT,
+        mutant: None,
+    }
 }
 
 fn samples() -> PathBuf {
@@ -224,6 +230,51 @@ fn a_log_is_written_as_upstream_writes_it() {
     });
     assert_eq!(ours.len() % 65536, 0);
     assert!(ours == theirs[..65536]);
+}
+
+/// What is read back, and how many logs it takes.
+#[test]
+fn a_log_ends_at_its_limit() {
+    let recovered = open(&disk("standalone-full")).unwrap();
+    for (log_bytes, logs) in [(None, 1..2), (Some(1 << 20), 1..2), (Some(500), 5..100)] {
+        let mut ours = ModelDisk::default();
+        let layout = Layout { log_bytes, ..Layout::DEFAULT };
+        let config = StorageConfig { prealloc_bytes: 4096, layout, ..config() };
+        let (mut storage, _, repairs) = Storage::open(config.clone(), &ours).unwrap();
+        ours.perform_all(&repairs);
+        for entry in &recovered.window {
+            let ops = storage.plan(vec![StoreOp::Append(vec![entry.clone()])], &ours).unwrap();
+            ours.perform_all(&ops);
+        }
+        let names = ours.names().into_iter().filter(|name| name.contains("log.")).count();
+        assert!(logs.contains(&names), "{log_bytes:?}: {names}");
+        let (_, again, _) = Storage::open(config, &ours).unwrap();
+        assert_eq!(again.window, recovered.window);
+    }
+}
+
+#[test]
+fn sections_are_written_as_asked_and_read_however_they_are() {
+    let full = open(&disk("standalone-full")).unwrap();
+    for (digest, last_processed, bytes) in
+        [(true, true, 67), (true, false, 46), (false, true, 34), (false, false, 13)]
+    {
+        let layout = Layout { digest, last_processed, ..Layout::DEFAULT };
+        let config = StorageConfig { layout, ..config() };
+        let mut ours = ModelDisk::default();
+        ours.perform_all(&SnapshotWriter::new(full.database.clone(), &config).collect::<Vec<_>>());
+        let name = format!("snapshot.{:x}", full.database.last_processed);
+        let length = |disk: &mut ModelDisk| disk.content(Dir::Data, &name).len();
+        let written = length(&mut ours);
+        let mut bare = ModelDisk::default();
+        let none = Layout { digest: false, last_processed: false, ..Layout::DEFAULT };
+        let none = StorageConfig { layout: none, ..config.clone() };
+        bare.perform_all(&SnapshotWriter::new(full.database.clone(), &none).collect::<Vec<_>>());
+        assert_eq!(written - length(&mut bare) + 13, bytes);
+        let (_, again, _) = Storage::open(config, &ours).unwrap();
+        assert_eq!(again.database.last_processed, full.database.last_processed);
+        assert_eq!(again.database.tree.digest(), full.database.tree.digest());
+    }
 }
 
 /// Upstream writes znodes in another order and no digest yet, nothing else.

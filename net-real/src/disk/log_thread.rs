@@ -18,7 +18,7 @@ use super::files::OsFiles;
 use super::lock::DirLock;
 use super::running::{Command, Commands, RunningLog};
 use super::{Disk, Files, LogWorker, Reports, replaces_history};
-use crate::settings::AutoPurge;
+use crate::settings::{AutoPurge, Syncing};
 
 /// The directories of zoo.cfg, locked.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct OsDisk {
     pub log_dir: PathBuf,
     pub lock: DirLock,
     pub auto_purge: Option<AutoPurge>,
+    pub syncing: Syncing,
 }
 
 impl Disk for OsDisk {
@@ -37,7 +38,7 @@ impl Disk for OsDisk {
         config: StorageConfig,
         reports: Reports,
     ) -> Result<(Recovered, RunningLog), RecoverError> {
-        let files = OsFiles::new(&self.data_dir, &self.log_dir)?;
+        let files = OsFiles::new(&self.data_dir, &self.log_dir)?.with_syncing(self.syncing);
         let (recovered, running) = start(files, config, reports, Some(self.lock))?;
         if let Some(purge) = self.auto_purge {
             running.purge_every(purge);
@@ -175,7 +176,7 @@ mod tests {
     use std::sync::mpsc::{self, Receiver};
 
     use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
-    use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
+    use zebu_core::storage::{Dir, Directory, DiskOp, FileName, Layout};
     use zebu_core::time::WallTime;
     use zebu_core::txn::{Entry, Txn, TxnBody, TxnHeader, codec};
 
@@ -186,6 +187,7 @@ mod tests {
         prealloc_bytes: 1 << 16,
         record_max: 1 << 20,
         commit_log_count: 100,
+        layout: Layout::DEFAULT,
         mutant: None,
     };
 

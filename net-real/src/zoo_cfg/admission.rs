@@ -40,6 +40,10 @@ impl Reader {
             admission.large.bytes_max = bytes as usize;
         }
 
+        if let Some(serves) = self.yes_or_no(keys, "leaderServes") {
+            admission.leader_serves_nobody = !serves;
+        }
+
         let sockets = &mut settings.sockets;
         if let Some(backlog) = self.number_or_none(keys, "clientPortListenBacklog", 1) {
             sockets.backlog = backlog;

@@ -22,6 +22,7 @@ type Users = BTreeMap<String, UserKey>;
 
 impl Reader {
     pub(super) fn auth(&mut self, keys: &Properties, auth: &mut AuthConfig, read: &ReadFile<'_>) {
+        auth.eager = self.flag(keys, "enableEagerACLCheck").unwrap_or(false);
         if let Some(property) = keys.get("skipACL") {
             // ZK: ZooKeeperServer (3.9): no other word skips them.
             match property.value.as_str() {

@@ -7,24 +7,24 @@
 
 mod admission;
 mod auth;
+mod durability;
 mod jaas;
 mod jvm_flags;
 mod keys;
+mod limits;
 mod member;
+mod properties;
 mod sessions;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
 use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
-use zebu_core::storage::{PURGE_KEEPS_MIN, StorageConfig};
 
-use crate::settings::{Address, AutoPurge, BindRetry, FourLetterWords, ServerSettings};
-use keys::Effect;
+use crate::settings::{Address, BindRetry, FourLetterWords, ServerSettings};
+use properties::{Properties, Property, Reader};
 
 /// Something about one line (or, with line 0, about the whole file) that a person should know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,72 +118,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Remark {
     Remark { file: path.into(), line: 0, what: format!("cannot be read: {error}") }
 }
 
-/// One `key=value`, and where it stands.
-#[derive(Clone, Debug)]
-struct Property {
-    value: String,
-    file: PathBuf,
-    line: usize,
-}
-
-type Properties = BTreeMap<String, Property>;
-
-#[derive(Default)]
-struct Reader {
-    errors: Vec<Remark>,
-    warnings: Vec<Remark>,
-}
-
 impl Reader {
-    fn error(&mut self, file: &Path, line: usize, what: impl Into<String>) {
-        self.errors.push(Remark { file: file.into(), line, what: what.into() });
-    }
-    fn warn(&mut self, file: &Path, line: usize, what: impl Into<String>) {
-        self.warnings.push(Remark { file: file.into(), line, what: what.into() });
-    }
-
-    fn properties(&mut self, file: &Path, text: &str) -> Properties {
-        let mut properties = Properties::new();
-        for (line, content) in (1..).zip(text.lines()) {
-            let content = content.trim();
-            if content.is_empty() || content.starts_with(['#', '!']) {
-                continue;
-            }
-            if content.ends_with('\\') {
-                self.error(
-                    file,
-                    line,
-                    "line continuation with '\\' is not supported: join the lines",
-                );
-                continue;
-            }
-            if content.contains('\\') {
-                self.error(
-                    file,
-                    line,
-                    "escapes with '\\' are not supported: write the character itself",
-                );
-                continue;
-            }
-            let Some((key, value)) = content.split_once('=') else {
-                self.error(file, line, format!("expected key=value, found {content:?}"));
-                continue;
-            };
-            let (key, value) = (key.trim(), value.trim());
-            let key = keys::canonical(key);
-            if key.is_empty() {
-                self.error(file, line, "expected a key before '='");
-                continue;
-            }
-            let property = Property { value: value.into(), file: file.into(), line };
-            if let Some(earlier) = properties.insert(key.to_owned(), property) {
-                let earlier = earlier.line;
-                self.warn(file, line, format!("{key} replaces its value of line {earlier}"));
-            }
-        }
-        properties
-    }
-
     fn finish(
         mut self,
         path: &Path,
@@ -201,77 +136,6 @@ impl Reader {
                 Ok(cfg)
             }
             _ => Err(CfgErrors(self.errors)),
-        }
-    }
-
-    /// A warning for each key without effect, an error for each unknown or unsafe one.
-    fn judge_keys(&mut self, keys: &Properties) {
-        for (key, property) in keys {
-            let (file, line) = (&property.file, property.line);
-            match keys::effect(key) {
-                Some(Effect::Used) => {}
-                Some(Effect::Ignored) => {
-                    self.warn(file, line, format!("{key} has no effect in Zebu yet"));
-                }
-                Some(Effect::Refused) if property.value.eq_ignore_ascii_case("false") => {}
-                Some(Effect::Refused) => self.error(
-                    file,
-                    line,
-                    format!("{key} is not carried out by Zebu yet, and going on without it would be less safe than this line asks for"),
-                ),
-                None => {
-                    let hint = match keys::nearest(key) {
-                        Some(nearest) => format!(": did you mean {nearest}?"),
-                        None => ", and no known key is near it".into(),
-                    };
-                    self.error(file, line, format!("unknown key {key}{hint}"));
-                }
-            }
-        }
-    }
-
-    /// The value of `key` as a `T`, or an error that says what was expected.
-    fn value<T: FromStr>(&mut self, keys: &Properties, key: &str, expected: &str) -> Option<T> {
-        let property = keys.get(key)?;
-        let parsed = property.value.parse().ok();
-        if parsed.is_none() {
-            let what = format!("{key}: expected {expected}, found {:?}", property.value);
-            self.error(&property.file, property.line, what);
-        }
-        parsed
-    }
-    fn number(&mut self, keys: &Properties, key: &str, least: i64) -> Option<u32> {
-        let expected = format!("a whole number from {least}");
-        let number: i64 = self.value(keys, key, &expected)?;
-        match u32::try_from(number) {
-            // ZK: upstream's numbers are Java's int.
-            Ok(value) if number >= least && value <= i32::MAX as u32 => Some(value),
-            _ => {
-                let property = &keys[key];
-                let what = format!("{key}: expected {expected} to {}, found {number}", i32::MAX);
-                self.error(&property.file, property.line, what);
-                None
-            }
-        }
-    }
-    fn millis(&mut self, keys: &Properties, key: &str, least: i64) -> Option<Duration> {
-        self.number(keys, key, least).map(|ms| Duration::from_millis(ms.into()))
-    }
-    fn flag(&mut self, keys: &Properties, key: &str) -> Option<bool> {
-        match keys.get(key)?.value.to_lowercase().as_str() {
-            "true" | "yes" => Some(true),
-            "false" | "no" => Some(false),
-            _ => self.value(keys, key, "true or false"),
-        }
-    }
-    fn port(&mut self, keys: &Properties, key: &str) -> Option<u16> {
-        let property = keys.get(key)?;
-        match member::parse_port("a port", &property.value) {
-            Ok(port) => Some(port),
-            Err(what) => {
-                self.error(&property.file, property.line, format!("{key}: {what}"));
-                None
-            }
         }
     }
 
@@ -368,6 +232,7 @@ impl Reader {
         }
         self.admission(keys, &mut settings);
         settings.storage = self.storage(keys, &settings.config);
+        self.durability(keys, &mut settings);
         settings.auto_purge = self.auto_purge(keys);
         if let Some(tries) = self.number(keys, "electionPortBindRetry", 0) {
             settings.bind_retry =
@@ -433,71 +298,6 @@ impl Reader {
             let what = format!("electionAlg: only 3 is supported, found {:?}", property.value);
             self.error(&property.file, property.line, what);
         }
-    }
-
-    fn limits(&mut self, keys: &Properties, config: &mut Config) {
-        let limits = &mut config.limits;
-        // Departs: upstream takes jute.maxbuffer as a system property only, so that a line in
-        // zoo.cfg silently does nothing there.
-        if let Some(bytes) = self.number(keys, "jute.maxbuffer", 1024) {
-            limits.frame_max = bytes as usize;
-            limits.record_max = 2 * limits.frame_max;
-        }
-        if let Some(extra) = self.number(keys, "jute.maxbuffer.extrasize", 1024) {
-            limits.record_max = limits.frame_max + extra as usize;
-        }
-        if let Some(connections) = self.number(keys, "maxClientCnxns", 0) {
-            limits.conns_per_address_max = connections as usize;
-        }
-        if let Some(requests) = self.number(keys, "globalOutstandingLimit", 1) {
-            limits.outstanding_max = requests as usize;
-        }
-        // ZK: ZooKeeperServer.getSnapCount (3.9): less than 2 counts as 2.
-        if let Some(txns) = self.number(keys, "snapCount", 0) {
-            config.snap_count = txns.max(2);
-        }
-        if let Some(txns) = self.number(keys, "commitLogCount", 1) {
-            config.commit_log_count = txns as usize;
-        }
-    }
-
-    // ZK: ContainerManager, EphemeralType (3.9)
-    fn containers(&mut self, keys: &Properties, config: &mut Config) {
-        if let Some(extended) = self.flag(keys, "extendedTypesEnabled") {
-            config.extended_types = extended;
-        }
-        let containers = &mut config.containers;
-        if let Some(interval) = self.millis(keys, "znode.container.checkIntervalMs", 1) {
-            containers.check_interval = interval;
-        }
-        if let Some(most) = self.number(keys, "znode.container.maxPerMinute", 1) {
-            containers.per_minute_max = most;
-        }
-        if let Some(longest) = self.millis(keys, "znode.container.maxNeverUsedIntervalMs", 0) {
-            containers.never_used_max = longest;
-        }
-    }
-
-    fn storage(&mut self, keys: &Properties, config: &Config) -> StorageConfig {
-        let mut storage = ServerSettings::storage_of(config);
-        if let Some(kilobytes) = self.number(keys, "preAllocSize", 0) {
-            storage.prealloc_bytes = u64::from(kilobytes) * 1024;
-        }
-        storage
-    }
-
-    // ZK: QuorumPeerConfig.parseProperties, DatadirCleanupManager (3.9)
-    fn auto_purge(&mut self, keys: &Properties) -> Option<AutoPurge> {
-        let keep = self.number(keys, "autopurge.snapRetainCount", 0).map_or(0, |n| n as usize);
-        if let Some(property) =
-            keys.get("autopurge.snapRetainCount").filter(|_| keep < PURGE_KEEPS_MIN)
-        {
-            let what = format!("autopurge.snapRetainCount: {PURGE_KEEPS_MIN} are kept at least");
-            self.warn(&property.file, property.line, what);
-        }
-        let hours = self.number(keys, "autopurge.purgeInterval", 0).filter(|hours| *hours > 0)?;
-        let every = Duration::from_secs(3600 * u64::from(hours));
-        Some(AutoPurge { every, keep: keep.max(PURGE_KEEPS_MIN) })
     }
 
     // ZK: QuorumPeerConfig.setupMyId, checkValidity (3.9)

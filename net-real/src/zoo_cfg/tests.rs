@@ -1,11 +1,15 @@
 //! Tables of good and bad files.
 
 use super::*;
+use std::time::Duration;
+
+use crate::settings::{AutoPurge, Birth, Syncing};
 use zebu_core::auth::digest::Algorithm;
 use zebu_core::auth::sasl::UserKey;
 use zebu_core::config::{
     AuthConfig, Containers, DigestConfig, EnsembleNameConfig, SaslConfig, Secret, X509Config,
 };
+use zebu_core::storage::Layout;
 
 const PATH: &str = "/etc/zoo.cfg";
 
@@ -127,6 +131,53 @@ zookeeper.znode.container.maxNeverUsedIntervalMs=300000
 }
 
 #[test]
+fn what_the_disk_holds_and_how_surely() {
+    let with = |lines: &str| good(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[]);
+    let by_default = with("").settings;
+    let cfg = with(
+        "\
+closeSessionTxn.enabled=false
+snapSizeLimitInKb=64
+txnLogSizeLimitInKb=32
+digest.enabled=false
+serializeLastProcessedZxid.enabled=false
+forceSync=no
+fsync.warningthresholdms=20
+datadir.autocreate=false
+db.autocreate=false
+",
+    );
+    let (settings, records) = (&cfg.settings, &cfg.settings.config.records);
+    assert_eq!((records.close_lists_ephemerals, records.snap_bytes), (false, 65536));
+    let expected = Layout { digest: false, last_processed: false, log_bytes: Some(32768) };
+    assert_eq!(settings.storage.layout, expected);
+    let syncing = Syncing { force: false, slow: Duration::from_millis(20) };
+    assert_eq!(settings.syncing, syncing);
+    assert_eq!(settings.birth, Birth { directories: false, database: false });
+    let warnings: Vec<_> = cfg.warnings.iter().map(|warning| warning.line).collect();
+    assert_eq!(warnings, [6, 8], "{:?}", cfg.warnings);
+
+    let off = with("snapSizeLimitInKb=-1\ntxnLogSizeLimitInKb=-1\nforceSync=yes\n").settings;
+    assert_eq!(off.config.records.snap_bytes, 0);
+    assert_eq!((off.storage.layout, off.syncing), (by_default.storage.layout, by_default.syncing));
+    assert_eq!(by_default.storage.layout, Layout::DEFAULT);
+}
+
+#[test]
+fn whom_a_leader_serves_and_who_judges_lists() {
+    let with = |lines: &str| good(&format!("dataDir=/d\nclientPort=2181\n{lines}"), &[]);
+    for (lines, serves_nobody, eager) in [
+        ("", false, false),
+        ("leaderServes=yes\nenableEagerACLCheck=false\n", false, false),
+        ("leaderServes=no\nzookeeper.enableEagerACLCheck=true\n", true, true),
+    ] {
+        let config = with(lines).settings.config;
+        let found = (config.admission.leader_serves_nobody, config.auth.eager);
+        assert_eq!(found, (serves_nobody, eager), "{lines}");
+    }
+}
+
+#[test]
 fn members_of_a_dynamic_file() {
     let files = [
         ("/etc/zoo.cfg.dynamic.1a", "server.1=a:1:2:participant;2181\nserver.2=b:1:2\n"),
@@ -139,15 +190,16 @@ fn members_of_a_dynamic_file() {
 
 #[test]
 fn keys_without_effect_are_warned_about_by_name() {
-    let text = "dataDir=/d\nclientPort=2181\nadmin.serverPort=1\nclientPort=2182\nssl.ciphers=x\nsslQuorum=false\n";
+    let text = "dataDir=/d\nclientPort=2181\nadmin.serverPort=1\nclientPort=2182\nssl.ciphers=x\nsslQuorum=false\nadmin.enableServer=false\nnio.numWorkerThreads=4\n";
     let cfg = good(text, &[]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
-            "/etc/zoo.cfg:3: admin.serverPort has no effect in Zebu yet",
+            "/etc/zoo.cfg:3: admin.serverPort has no effect: Zebu has no AdminServer yet",
             "/etc/zoo.cfg:4: clientPort replaces its value of line 2",
-            "/etc/zoo.cfg:5: ssl.ciphers has no effect in Zebu yet",
+            "/etc/zoo.cfg:5: ssl.ciphers has no effect: Zebu has no TLS yet",
+            "/etc/zoo.cfg:8: nio.numWorkerThreads has no effect in Zebu: it is about upstream's threads and buffers",
         ]
     );
     assert_eq!(cfg.settings.client, Some(Address::new("0.0.0.0", 2182)));
@@ -194,6 +246,9 @@ fn errors_name_file_line_and_what_was_expected() {
             "/etc/zoo.cfg:10: tickTime: expected a whole number from 1, found \"two\"",
         ),
         (three("tickTime=0"), "/etc/zoo.cfg:10: tickTime: expected a whole number from 1 to"),
+        (three("forceSync=false"), "/etc/zoo.cfg:10: forceSync: expected yes or no"),
+        (three("leaderServes=false"), "/etc/zoo.cfg:10: leaderServes: expected yes or no"),
+        (three("emulate353TTLNodes=true"), "/etc/zoo.cfg:10: emulate353TTLNodes: Zebu cannot"),
         (
             three("clientPort=70000"),
             "/etc/zoo.cfg:10: clientPort: expected a port from 1 to 65535, found \"70000\"",

@@ -26,7 +26,8 @@ impl Running {
     pub(crate) async fn start(settings: ServerSettings, dir: &Path) -> Self {
         let lock = DirLock::acquire(dir, dir).expect("the last server let go of it");
         let auto_purge = settings.auto_purge;
-        let disk = OsDisk { data_dir: dir.into(), log_dir: dir.into(), lock, auto_purge };
+        let (data_dir, log_dir) = (dir.into(), dir.into());
+        let disk = OsDisk { data_dir, log_dir, lock, auto_purge, syncing: settings.syncing };
         let driver = Driver::start(settings, disk).await.expect("the server starts");
         let port = driver.client_address().expect("it takes clients").port();
         let (stop, stopped) = oneshot::channel();

@@ -21,7 +21,7 @@ use madsim::task::NodeId;
 use tokio::time::{sleep, sleep_until};
 use zebu_core::config::{Config, Ensemble, Limits};
 use zebu_core::mutant::Mutant;
-use zebu_core::storage::StorageConfig;
+use zebu_core::storage::{Layout, StorageConfig};
 use zebu_net_real::disk::log_task::TaskDisk;
 use zebu_net_real::driver::{Driver, Ended, StartError};
 use zebu_net_real::settings::{Address, BindRetry, ServerSettings};
@@ -216,6 +216,7 @@ impl Director {
                 prealloc_bytes: profile.prealloc_bytes,
                 record_max: Limits::default().record_max,
                 commit_log_count: profile.commit_log_count,
+                layout: Layout::DEFAULT,
                 mutant: setup.mutant,
             };
             let config = Config { mutant: setup.mutant, ..config };

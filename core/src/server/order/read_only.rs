@@ -18,7 +18,9 @@ impl Order {
         if cx.read_only.is_on() {
             return (request.read_only != Some(true)).then_some(CloseReason::ReadOnly);
         }
-        cx.serving.is_none().then_some(CloseReason::NotServing)
+        // ZK: Leader.lead: zookeeper.leaderServes (3.9)
+        let keeps_out = cx.config.admission.leader_serves_nobody && cx.leads_others();
+        (cx.serving.is_none() || keeps_out).then_some(CloseReason::NotServing)
     }
 
     /// Sessions of a read-only time are local ones, whatever the configuration says of other times.
