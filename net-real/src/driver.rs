@@ -18,7 +18,7 @@ use tracing::{debug, error, info, trace, warn};
 use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::proto::ClientMessage;
 use zebu_core::server::{
-    Action, CloseReason, Event, Note, PeerMessage, Port, RoleName, Server, StoreOp, Ticket,
+    Action, CloseReason, Event, Note, PeerMessage, Port, QuotaOf, RoleName, Server, StoreOp, Ticket,
 };
 use zebu_core::storage::RecoverError;
 use zebu_core::time::{Instant, Now, WallTime};
@@ -606,6 +606,14 @@ fn log_note(note: &Note) {
         }
         Note::ReadOnly(false) => info!("read-only mode is over"),
         Note::SessionMoved(session) => info!("session {session} moved to another server"),
+        // In upstream's words, which people look for.
+        Note::QuotaExceeded { path, of, current, limit } => {
+            let (what, soft) = match of {
+                QuotaOf::Znodes => ("count", "softCountLimit"),
+                QuotaOf::Bytes => ("bytes", "softByteLimit"),
+            };
+            warn!("Quota exceeded: {path} [current {what}={current}, {soft}={limit}]");
+        }
         Note::DigestMismatch { zxid, expected, found } => error!(
             "the tree differs from the leader's at 0x{zxid:x}: digest 0x{expected:x} expected, 0x{found:x} found"
         ),

@@ -258,12 +258,26 @@ pub enum Note {
     SessionUpgrading(SessionId),
     /// Clients that ask for it are served without a quorum, or are not any more.
     ReadOnly(bool),
+    /// This server leads, and below a path that has a quota lies more than the limit that only warns.
+    QuotaExceeded {
+        path: String,
+        of: QuotaOf,
+        current: i64,
+        limit: i64,
+    },
     DigestMismatch {
         zxid: Zxid,
         expected: u64,
         found: u64,
     },
     Refused(String),
+}
+
+/// What a quota counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum QuotaOf {
+    Znodes,
+    Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! What every step may touch, passed along and never stored: time, configuration, the replicated
 //! state and its history, the outbox.
 
+mod quota_alarm;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -15,6 +17,8 @@ use crate::time::{Duration, Instant, Now};
 use crate::tree::{Applied, Database};
 use crate::txn::{Entry, TxnBody};
 use crate::zab::history::History;
+
+use quota_alarm::QuotaAlarm;
 
 use super::metrics::Metrics;
 use super::read_only::ReadOnly;
@@ -36,6 +40,7 @@ pub(crate) struct Cx {
     role: RoleName,
     /// The epoch this server serves clients in, while it does.
     pub(crate) serving: Option<Epoch>,
+    quota_alarm: QuotaAlarm,
     pub(crate) metrics: Metrics,
     started: Instant,
     /// The tree's digest at the newest zxids that a fixed number divides.
@@ -67,6 +72,7 @@ impl Cx {
             epoch_floor: Epoch(0),
             role: RoleName::Looking,
             serving: None,
+            quota_alarm: QuotaAlarm::default(),
             metrics: Metrics::default(),
             started: now.mono,
             digests: VecDeque::new(),
@@ -236,6 +242,12 @@ impl Cx {
             }
         }
         self.metrics.wrote(&entry.txn.body);
+        if self.role == RoleName::Leading {
+            let tree = &self.database.tree;
+            for alarm in self.quota_alarm.look(&applied.changes, tree, self.now.mono) {
+                self.note(alarm);
+            }
+        }
         self.remember_digest(zxid);
         self.until_snapshot.go(entry.payload.len());
         applied

@@ -9,6 +9,7 @@ mod local_sessions;
 mod one_of_each;
 mod quotas;
 mod read_only;
+mod settings;
 mod survives;
 mod upstream;
 mod watches;
