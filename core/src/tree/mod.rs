@@ -31,6 +31,7 @@ mod walk;
 
 pub use load::LoadError;
 pub use node::{Node, Owner};
+pub use stats_track::{Limit, StatsTrack};
 pub use walk::Walk;
 
 use names::Names;

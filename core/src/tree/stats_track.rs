@@ -17,9 +17,18 @@ const BYTE_HARD_LIMIT: &str = "byteHardLimit";
 /// What a key counts as that is missing, or has no value.
 const MISSING: i64 = -1;
 
+/// What a limits node limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    Count,
+    Bytes,
+    CountHard,
+    BytesHard,
+}
+
 /// In a limits node -1 is no limit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct StatsTrack {
+pub struct StatsTrack {
     pub(crate) count: i64,
     pub(crate) bytes: i64,
     /// Everything else, hard limits among it; usually nothing.
@@ -31,8 +40,35 @@ impl StatsTrack {
         Self { count: usage.count, bytes: usage.bytes, others: BTreeMap::new() }
     }
 
+    pub const NO_LIMIT: i64 = MISSING;
+
+    /// Limits that limit nothing, as upstream's clients write them.
+    pub fn unlimited() -> Self {
+        let mut track = Self::new(Usage { count: MISSING, bytes: MISSING });
+        track.set_limit(Limit::CountHard, MISSING);
+        track.set_limit(Limit::BytesHard, MISSING);
+        track
+    }
+
+    pub fn limit(&self, of: Limit) -> Option<i64> {
+        match of {
+            Limit::Count => Some(self.count).filter(|limit| *limit > MISSING),
+            Limit::Bytes => Some(self.bytes).filter(|limit| *limit > MISSING),
+            Limit::CountHard => self.count_hard_limit(),
+            Limit::BytesHard => self.byte_hard_limit(),
+        }
+    }
+    pub fn set_limit(&mut self, of: Limit, limit: i64) {
+        match of {
+            Limit::Count => self.count = limit,
+            Limit::Bytes => self.bytes = limit,
+            Limit::CountHard => drop(self.others.insert(COUNT_HARD_LIMIT.into(), limit)),
+            Limit::BytesHard => drop(self.others.insert(BYTE_HARD_LIMIT.into(), limit)),
+        }
+    }
+
     /// From the data of a node.
-    pub(crate) fn of(data: Option<&Bytes>) -> Option<Self> {
+    pub fn of(data: Option<&Bytes>) -> Option<Self> {
         Self::parse(data.map_or(b"", |data| data))
     }
 
@@ -79,7 +115,7 @@ impl StatsTrack {
 
     /// The order, and the odd `=` in front of the first other key, are for the parser of 3.4.
     // ZK: StatsTrack.toString (3.9)
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = format!("{COUNT}={},{BYTES}={}", self.count, self.bytes);
         let mut odd = "=";
         for (key, value) in &self.others {
@@ -139,6 +175,17 @@ mod tests {
         ] {
             assert_eq!(again(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn limits_are_set_as_upstreams_clients_do() {
+        let mut track = StatsTrack::unlimited();
+        assert_eq!(track.limit(Limit::Count), None);
+        track.set_limit(Limit::Count, 3);
+        track.set_limit(Limit::BytesHard, 0);
+        assert_eq!(track.text(), "count=3,bytes=-1=;byteHardLimit=0;countHardLimit=-1");
+        let limits = [Limit::Count, Limit::Bytes, Limit::CountHard, Limit::BytesHard];
+        assert_eq!(limits.map(|limit| track.limit(limit)), [Some(3), None, None, Some(0)]);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use clap::{Parser, Subcommand};
 
-use zebu_core::proto::{Acl, CreateRequest, Request, create_flags};
+use zebu_core::proto::{Acl, AddWatchMode, CreateRequest, Request, WatcherType, create_flags};
 
+use super::quota::{NewLimit, OldLimit};
 use super::show::Show;
 
 /// One line of the prompt.
@@ -75,13 +76,112 @@ pub(super) enum Command {
         #[arg(default_value = "/")]
         path: String,
     },
+    /// Show who may do what with a node
+    #[command(name = "getAcl")]
+    GetAcl {
+        /// Show the node's stat too
+        #[arg(short)]
+        stat: bool,
+        path: String,
+    },
+    /// Show how many nodes are below one
+    #[command(name = "getAllChildrenNumber")]
+    GetAllChildrenNumber { path: String },
+    /// List this session's ephemerals
+    #[command(name = "getEphemerals")]
+    GetEphemerals {
+        /// Only those whose path begins with this
+        #[arg(default_value = "/")]
+        path: String,
+    },
+    /// Be somebody more, as in: addauth digest user:password
+    Addauth { scheme: String, auth: String },
+    /// Show who this session is to the server
+    Whoami,
+    /// Say whenever something changes (at the prompt)
+    #[command(name = "addWatch")]
+    AddWatch {
+        /// PERSISTENT: this node and its children; PERSISTENT_RECURSIVE: all below it
+        #[arg(short, default_value = "PERSISTENT_RECURSIVE", value_parser = parse_mode)]
+        mode: AddWatchMode,
+        path: String,
+    },
+    /// Say no more when something changes (at the prompt)
+    Removewatches {
+        path: String,
+        #[command(flatten)]
+        kind: WatchKind,
+    },
+    /// Limit what may lie at a node and below it
+    Setquota {
+        #[command(flatten)]
+        limit: NewLimit,
+        path: String,
+    },
+    /// Show a node's limits, and what lies there
+    Listquota { path: String },
+    /// Remove a node's limits
+    Delquota {
+        #[command(flatten)]
+        limit: OldLimit,
+        path: String,
+    },
+}
+
+/// Which watches; any, if none is named.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(required = false, multiple = false)]
+pub(super) struct WatchKind {
+    /// Of children
+    #[arg(short)]
+    children: bool,
+    /// Of data
+    #[arg(short)]
+    data: bool,
+    /// Persistent ones
+    #[arg(short)]
+    persistent: bool,
+    /// Persistent and recursive ones
+    #[arg(short)]
+    recursive: bool,
+    /// Any
+    #[arg(short)]
+    any: bool,
+}
+
+impl WatchKind {
+    fn watcher(self) -> WatcherType {
+        let all = [
+            (self.children, WatcherType::Children),
+            (self.data, WatcherType::Data),
+            (self.persistent, WatcherType::Persistent),
+            (self.recursive, WatcherType::PersistentRecursive),
+        ];
+        all.into_iter().find(|(given, _)| *given).map_or(WatcherType::Any, |(_, watcher)| watcher)
+    }
+}
+
+fn parse_mode(text: &str) -> Result<AddWatchMode, String> {
+    match text.to_uppercase().as_str() {
+        "PERSISTENT" => Ok(AddWatchMode::Persistent),
+        "PERSISTENT_RECURSIVE" => Ok(AddWatchMode::PersistentRecursive),
+        _ => Err("expected PERSISTENT or PERSISTENT_RECURSIVE".into()),
+    }
+}
+
+/// What carries a command out.
+pub(super) enum Plan {
+    /// One request, and what of its answer is shown.
+    Ask(Request, Show),
+    SetQuota(NewLimit, String),
+    ListQuota(String),
+    DelQuota(OldLimit, String),
 }
 
 impl Command {
-    /// The request, and what of its answer is shown.
-    pub(super) fn request(self) -> (Request, Show) {
+    pub(super) fn plan(self) -> Plan {
         let all = |data| Show { stat: false, data };
-        match self {
+        let (request, show) = match self {
             Self::Ls { stat, path } => {
                 (Request::GetChildren2 { path, watch: false }, Show { stat, data: true })
             }
@@ -108,7 +208,24 @@ impl Command {
                 (Request::Exists { path, watch }, Show { stat: true, data: false })
             }
             Self::Sync { path } => (Request::Sync { path }, all(false)),
-        }
+            Self::GetAcl { stat, path } => (Request::GetAcl { path }, Show { stat, data: true }),
+            Self::GetAllChildrenNumber { path } => {
+                (Request::GetAllChildrenNumber { path }, all(true))
+            }
+            Self::GetEphemerals { path } => (Request::GetEphemerals { prefix: path }, all(true)),
+            Self::Addauth { scheme, auth } => {
+                (Request::Auth { scheme, auth: auth.into() }, all(false))
+            }
+            Self::Whoami => (Request::WhoAmI, all(true)),
+            Self::AddWatch { mode, path } => (Request::AddWatch { path, mode }, all(false)),
+            Self::Removewatches { path, kind } => {
+                (Request::RemoveWatches { path, watcher: kind.watcher() }, all(false))
+            }
+            Self::Setquota { limit, path } => return Plan::SetQuota(limit, path),
+            Self::Listquota { path } => return Plan::ListQuota(path),
+            Self::Delquota { limit, path } => return Plan::DelQuota(limit, path),
+        };
+        Plan::Ask(request, show)
     }
 }
 
@@ -123,6 +240,17 @@ impl fmt::Display for Command {
             Self::Delete { path, .. } => ("delete", path),
             Self::Stat { path, .. } => ("stat", path),
             Self::Sync { path } => ("sync", path),
+            Self::GetAcl { path, .. } => ("getAcl", path),
+            Self::GetAllChildrenNumber { path } => ("getAllChildrenNumber", path),
+            Self::GetEphemerals { path } => ("getEphemerals", path),
+            // What is proved with may be a password.
+            Self::Addauth { scheme, .. } => ("addauth", scheme),
+            Self::Whoami => return f.write_str("whoami"),
+            Self::AddWatch { path, .. } => ("addWatch", path),
+            Self::Removewatches { path, .. } => ("removewatches", path),
+            Self::Setquota { path, .. } => ("setquota", path),
+            Self::Listquota { path } => ("listquota", path),
+            Self::Delquota { path, .. } => ("delquota", path),
         };
         write!(f, "{name} {path}")
     }
@@ -178,7 +306,10 @@ mod tests {
     fn lines_become_requests() {
         let request = |line: &str| {
             let words = words(line).expect("quotes are closed");
-            Line::try_parse_from(words).map(|line| line.command.request().0)
+            Line::try_parse_from(words).map(|parsed| match parsed.command.plan() {
+                Plan::Ask(request, _) => request,
+                _ => panic!("{line} takes more than a request"),
+            })
         };
         assert_eq!(
             request("ls").ok(),
@@ -201,6 +332,41 @@ mod tests {
             request("delete /a").ok(),
             Some(Request::Delete { path: "/a".into(), version: -1 })
         );
+        let watch = |mode| Request::AddWatch { path: "/a".into(), mode };
+        assert_eq!(request("addWatch /a").ok(), Some(watch(AddWatchMode::PersistentRecursive)));
+        assert_eq!(
+            request("addWatch -m persistent /a").ok(),
+            Some(watch(AddWatchMode::Persistent))
+        );
+        for (line, watcher) in [
+            ("removewatches /a", WatcherType::Any),
+            ("removewatches /a -d", WatcherType::Data),
+            ("removewatches -r /a", WatcherType::PersistentRecursive),
+        ] {
+            let expected = Request::RemoveWatches { path: "/a".into(), watcher };
+            assert_eq!(request(line).ok(), Some(expected), "{line}");
+        }
+        assert_eq!(
+            request("getEphemerals").ok(),
+            Some(Request::GetEphemerals { prefix: "/".into() })
+        );
+        assert_eq!(
+            request("addauth digest ann:x").ok(),
+            Some(Request::Auth { scheme: "digest".into(), auth: "ann:x".into() })
+        );
+        for wrong in [
+            "setquota /a",
+            "setquota -n 0 /a",
+            "setquota -n 1 -b 1 /a",
+            "setquota -b -1 /a",
+            "delquota -n -b /a",
+            "addWatch -m once /a",
+            "removewatches -c -d /a",
+            "listquota",
+        ] {
+            let words = words(wrong).expect("quotes are closed");
+            assert!(Line::try_parse_from(words).is_err(), "{wrong}");
+        }
         assert!(request("get").is_err());
         assert!(request("frobnicate /a").is_err());
     }

@@ -1,7 +1,9 @@
 //! `zebu cli`: a client for people, one command or a prompt. Commands are read by [`command`],
-//! carried out by core's own client machine in [`session`], shown by [`show`].
+//! carried out by core's own client machine in [`session`], shown by [`show`]; those about quotas,
+//! which take several requests, stand in [`quota`].
 
 mod command;
+mod quota;
 mod session;
 mod show;
 
@@ -16,7 +18,7 @@ use tokio::sync::mpsc;
 use zebu_core::proto::{Request, Response};
 
 use crate::settings::Address;
-use command::{Command, Line};
+use command::{Command, Line, Plan};
 use session::{Happened, Session};
 
 #[derive(Debug, clap::Args)]
@@ -95,9 +97,19 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn carry_out(session: &mut Session, command: Command) -> anyhow::Result<()> {
     let what = command.to_string();
-    let (request, show) = command.request();
-    let response = session.answered(request).await.with_context(|| what)?;
-    show::response(&response, show)
+    match command.plan() {
+        Plan::Ask(request, show) => {
+            let response = session.answered(request).await.with_context(|| what)?;
+            show::response(&response, show)
+        }
+        Plan::SetQuota(limit, path) => {
+            quota::set(session, &limit, &path).await.with_context(|| what)
+        }
+        Plan::ListQuota(path) => quota::list(session, &path).await.with_context(|| what),
+        Plan::DelQuota(limit, path) => {
+            quota::delete(session, &limit, &path).await.with_context(|| what)
+        }
+    }
 }
 
 async fn prompt(session: &mut Session) -> anyhow::Result<ExitCode> {

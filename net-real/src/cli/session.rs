@@ -16,7 +16,7 @@ use zebu_core::client::{
 use zebu_core::config::Limits;
 use zebu_core::conn::client_side::ClientSideConn;
 use zebu_core::ids::SessionId;
-use zebu_core::proto::{Request, Response, WatcherEvent};
+use zebu_core::proto::{ErrorCode, Request, Response, WatcherEvent};
 use zebu_core::time::Instant;
 
 use crate::settings::Address;
@@ -221,9 +221,14 @@ impl Session {
     }
 }
 
+/// The server's own word.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub(super) ErrorCode);
+
 fn answer(outcome: Outcome) -> anyhow::Result<Response> {
     match outcome {
-        Outcome::Replied { result, .. } => result.map_err(|code| anyhow!("{code}")),
+        Outcome::Replied { result, .. } => Ok(result.map_err(Refused)?),
         Outcome::Unknown => {
             Err(anyhow!("the connection broke: it may have been carried out, or not"))
         }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use zebu_core::client::SessionEvent;
-use zebu_core::proto::{EventKind, Response, Stat};
+use zebu_core::proto::{Acl, EventKind, Id, Response, Stat, perms};
 
 use super::session::Happened;
 use crate::utc::time_text;
@@ -39,16 +39,32 @@ pub(super) fn response(response: &Response, show: Show) -> anyhow::Result<()> {
             stat_of = Some(stat);
         }
         Response::Stat(stat) => stat_of = Some(stat),
+        Response::Acl { acl, stat } => {
+            // ZK: GetAclCommand (3.9)
+            for Acl { perms, id: Id { scheme, id } } in acl {
+                writeln!(out, "'{scheme},'{id}\n: {}", perms_text(*perms))?;
+            }
+            stat_of = Some(stat);
+        }
+        Response::Ephemerals(paths) => {
+            for path in paths {
+                writeln!(out, "{path}")?;
+            }
+        }
+        Response::Count(count) => writeln!(out, "{count}")?,
+        Response::Identities(ids) => {
+            // ZK: WhoAmICommand (3.9)
+            writeln!(out, "Auth scheme: User")?;
+            for Id { scheme, id } in ids {
+                writeln!(out, "{scheme}: {id}")?;
+            }
+        }
         Response::Empty
         | Response::WatchAdded
         | Response::Path(_)
         | Response::PathStat { .. }
-        | Response::Acl { .. }
         | Response::Children(_)
         | Response::Multi(_)
-        | Response::Ephemerals(_)
-        | Response::Count(_)
-        | Response::Identities(_)
         | Response::Sasl { .. } => {}
     }
     if let (Some(stat), true) = (stat_of, show.stat) {
@@ -81,6 +97,19 @@ pub(super) fn happened(happened: &Happened) {
     }
 }
 
+/// One letter for each thing that is permitted.
+// ZK: ZKUtil.getPermString (3.9)
+fn perms_text(perms: i32) -> String {
+    let letters = [
+        (perms::CREATE, 'c'),
+        (perms::DELETE, 'd'),
+        (perms::READ, 'r'),
+        (perms::WRITE, 'w'),
+        (perms::ADMIN, 'a'),
+    ];
+    letters.iter().filter(|(bit, _)| perms & bit != 0).map(|(_, letter)| letter).collect()
+}
+
 /// Upstream's names, one field a line.
 // ZK: StatPrinter.print (3.9)
 fn stat_text(stat: &Stat) -> String {
@@ -100,4 +129,16 @@ fn stat_text(stat: &Stat) -> String {
         stat.data_length,
         stat.num_children,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions() {
+        for (perms, expected) in [(perms::ALL, "cdrwa"), (perms::READ, "r"), (0, ""), (32, "")] {
+            assert_eq!(perms_text(perms), expected);
+        }
+    }
 }
