@@ -11,6 +11,7 @@ use zebu_core::proto::{ClientMessage, ClientRequest, ConnectResponse, Request};
 use zebu_core::server::{Action, Event};
 use zebu_core::txn::TxnBody;
 
+use super::facts::local::Greeting;
 use super::facts::{Committed, Facts};
 use super::{Check, ensure};
 use crate::history::{Observation, SimTime, View, Violation};
@@ -18,8 +19,6 @@ use crate::model::Lookup;
 
 #[derive(Debug, Default)]
 pub struct LocalSessions {
-    /// By connection: the session that is asked for, then the one that is granted.
-    conns: Lookup<(ServerId, ConnId), u64>,
     lives: Lookup<u64, Life>,
 }
 
@@ -42,10 +41,8 @@ impl Check for LocalSessions {
         }
         facts.news.committed.iter().try_for_each(|committed| is_due(facts, committed))?;
         match what {
-            Observation::Started { server } => self.conns.retain(|(at, _), _| at != server),
-            Observation::Event { server, event } => self.on_event(facts, *server, event),
-            Observation::Action { server, action: Action::CloseConn { conn, .. } } => {
-                self.conns.remove(&(*server, *conn));
+            Observation::Event { server, event: Event::Client { conn, request } } => {
+                self.on_request(facts, *server, *conn, request);
             }
             Observation::Action {
                 server,
@@ -84,25 +81,22 @@ fn makes_ephemeral(body: &TxnBody) -> bool {
 }
 
 impl LocalSessions {
-    fn on_event(&mut self, facts: &Facts, server: ServerId, event: &Event) {
-        match event {
-            Event::Client { conn, request: ClientRequest::Connect(asked) } => {
-                self.conns.insert((server, *conn), asked.session.0);
-            }
-            Event::Client { conn, request } => {
-                let session = self.conns.get(&(server, *conn)).copied().unwrap_or(0);
-                if let Some(life) = self.lives.get_mut(&session) {
-                    life.heard = facts.now;
-                    life.closed |= matches!(
-                        request,
-                        ClientRequest::Request { request: Request::CloseSession, .. }
-                    );
-                }
-            }
-            Event::ConnGone { conn } => {
-                self.conns.remove(&(server, *conn));
-            }
-            _ => {}
+    fn on_request(
+        &mut self,
+        facts: &Facts,
+        server: ServerId,
+        conn: ConnId,
+        request: &ClientRequest,
+    ) {
+        if let ClientRequest::Connect(_) = request {
+            return;
+        }
+        let session = facts.greeting(server, conn).map_or(0, Greeting::session);
+        if let Some(life) = self.lives.get_mut(&session) {
+            life.heard = facts.now;
+            let closes =
+                matches!(request, ClientRequest::Request { request: Request::CloseSession, .. });
+            life.closed |= closes;
         }
     }
 
@@ -113,7 +107,7 @@ impl LocalSessions {
         conn: ConnId,
         granted: &ConnectResponse,
     ) -> Result<(), Violation> {
-        let asked = self.conns.insert((server, conn), granted.session.0).unwrap_or(0);
+        let asked = facts.greeting(server, conn).map_or(0, |greeting| greeting.asked.session.0);
         let session = if granted.timeout_ms > 0 { granted.session.0 } else { asked };
         if !facts.is_local(session) {
             return Ok(());

@@ -6,9 +6,9 @@
 //! Permitted: that this zxid is never committed. What is read at it, the checker of reads compares if
 //! it is.
 
-use zebu_core::ids::{ConnId, ServerId, Xid};
+use zebu_core::ids::{ServerId, Xid};
 use zebu_core::proto::{
-    ClientMessage, ClientRequest, ConnectRequest, ConnectResponse, ErrorCode, QuorumPacket, Request,
+    ClientMessage, ConnectRequest, ConnectResponse, ErrorCode, QuorumPacket, Request,
 };
 use zebu_core::server::{Action, Event, PeerMessage, StoreOp};
 
@@ -21,7 +21,6 @@ use crate::model::Lookup;
 
 #[derive(Debug, Default)]
 pub struct ReadOnly {
-    asked: Lookup<(ServerId, ConnId), ConnectRequest>,
     /// The zxid that a server shows while it is read-only.
     shown: Lookup<ServerId, u64>,
 }
@@ -34,12 +33,11 @@ impl Check for ReadOnly {
         what: &Observation<'_>,
     ) -> Result<(), Violation> {
         match what {
-            Observation::Event { server, event } => {
-                self.on_event(facts, *server, event);
+            Observation::Event { server, event: Event::ConnGone { .. } } => {
+                self.forget_shown(facts, *server);
                 Ok(())
             }
             Observation::Started { server } => {
-                self.asked.retain(|(at, _), _| at != server);
                 self.shown.remove(server);
                 Ok(())
             }
@@ -68,19 +66,6 @@ impl Check for ReadOnly {
 }
 
 impl ReadOnly {
-    fn on_event(&mut self, facts: &Facts, server: ServerId, event: &Event) {
-        match event {
-            Event::Client { conn, request: ClientRequest::Connect(asked) } => {
-                self.asked.insert((server, *conn), asked.clone());
-            }
-            Event::ConnGone { conn } => {
-                self.asked.remove(&(server, *conn));
-                self.forget_shown(facts, server);
-            }
-            _ => {}
-        }
-    }
-
     fn on_action(
         &mut self,
         facts: &Facts,
@@ -89,8 +74,8 @@ impl ReadOnly {
     ) -> Result<(), Violation> {
         match action {
             Action::Reply { conn, message: ClientMessage::Connected(granted) } => {
-                let asked = self.asked.remove(&(server, *conn));
-                self.on_granted(server, asked.as_ref(), granted)
+                let asked = facts.greeting(server, *conn).map(|greeting| &greeting.asked);
+                on_granted(server, asked, granted)
             }
             Action::Reply {
                 conn,
@@ -124,18 +109,6 @@ impl ReadOnly {
         }
     }
 
-    fn on_granted(
-        &self,
-        server: ServerId,
-        asked: Option<&ConnectRequest>,
-        granted: &ConnectResponse,
-    ) -> Result<(), Violation> {
-        let wanted = asked.is_some_and(|asked| asked.read_only == Some(true));
-        ensure(wanted || granted.read_only != Some(true), "C-RO", || {
-            format!("{server:?} without a quorum lets a client in that did not ask for it")
-        })
-    }
-
     fn on_shown(&mut self, facts: &Facts, server: ServerId, zxid: i64) -> Result<(), Violation> {
         // Watches that come again and auth say nothing of the state.
         let Ok(zxid @ 1..) = u64::try_from(zxid) else { return Ok(()) };
@@ -154,14 +127,25 @@ impl ReadOnly {
     }
 }
 
+fn on_granted(
+    server: ServerId,
+    asked: Option<&ConnectRequest>,
+    granted: &ConnectResponse,
+) -> Result<(), Violation> {
+    let wanted = asked.is_some_and(|asked| asked.read_only == Some(true));
+    ensure(wanted || granted.read_only != Some(true), "C-RO", || {
+        format!("{server:?} without a quorum lets a client in that did not ask for it")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, info, propose, z};
     use crate::scenario::ScenarioInfo;
     use bytes::Bytes;
-    use zebu_core::ids::{SessionId, Zxid};
-    use zebu_core::proto::Response;
+    use zebu_core::ids::{ConnId, SessionId, Zxid};
+    use zebu_core::proto::{ClientRequest, Response};
     use zebu_core::server::{CloseReason, Ticket};
 
     fn broken(result: Result<(), Violation>) -> &'static str {

@@ -1,7 +1,8 @@
-//! Sessions that no transaction opened, and connections to servers without a quorum.
+//! Sessions that no transaction opened, connections to servers without a quorum, and how each
+//! connection of a server was greeted.
 
 use zebu_core::ids::{ConnId, ServerId};
-use zebu_core::proto::{ConnectResponse, CreateRequest, Request, create_flags};
+use zebu_core::proto::{ConnectRequest, ConnectResponse, CreateRequest, Request, create_flags};
 
 use super::Facts;
 use crate::history::ClientId;
@@ -18,7 +19,33 @@ pub struct Local {
     pub wants_more: bool,
 }
 
+/// What a server heard first on a connection, and what it said to that.
+#[derive(Debug)]
+pub struct Greeting {
+    pub asked: ConnectRequest,
+    granted: Option<u64>,
+}
+
+impl Greeting {
+    /// The session that is asked for, then the one that is granted; 0 for none.
+    pub fn session(&self) -> u64 {
+        self.granted.unwrap_or(self.asked.session.0)
+    }
+}
+
 impl Facts {
+    pub fn greeting(&self, server: ServerId, conn: ConnId) -> Option<&Greeting> {
+        self.greetings.get(&(server, conn))
+    }
+    pub(super) fn on_greeted(&mut self, server: ServerId, conn: ConnId, asked: &ConnectRequest) {
+        let greeting = Greeting { asked: asked.clone(), granted: None };
+        self.greetings.insert((server, conn), greeting);
+    }
+    pub(super) fn conn_gone(&mut self, server: ServerId, conn: ConnId) {
+        self.greetings.remove(&(server, conn));
+        self.read_only_conns.remove(&(server, conn));
+    }
+
     /// Is it a session that only its server knows?
     pub fn is_local(&self, session: u64) -> bool {
         self.local.contains_key(&session) && !self.model.sessions.contains_key(&session)
@@ -42,6 +69,9 @@ impl Facts {
     }
 
     pub(super) fn on_granted(&mut self, server: ServerId, conn: ConnId, granted: &ConnectResponse) {
+        if let Some(greeting) = self.greetings.get_mut(&(server, conn)) {
+            greeting.granted = Some(granted.session.0);
+        }
         if granted.timeout_ms <= 0 || !self.info.local_sessions {
             return;
         }
@@ -70,6 +100,7 @@ impl Facts {
     }
     pub(super) fn conns_gone(&mut self, server: ServerId) {
         self.read_only_conns.retain(|(at, _)| *at != server);
+        self.greetings.retain(|(at, _), _| *at != server);
     }
 }
 

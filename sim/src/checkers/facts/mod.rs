@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use zebu_core::ids::{ConnId, LinkId, ServerId};
-use zebu_core::proto::{ClientMessage, PeerState, QuorumPacket};
+use zebu_core::proto::{ClientMessage, ClientRequest, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage, Port, StoreOp};
 use zebu_core::storage::DiskOp;
 use zebu_core::txn::TxnBody;
@@ -31,7 +31,7 @@ pub mod local;
 use clients::{Answered, ClientFacts, Write};
 use disk::{DiskFacts, Logged};
 use ledger::{Ledger, Proposed, counter, epoch, start_of};
-use local::Local;
+use local::{Greeting, Local};
 
 /// One server, from outside.
 #[derive(Debug, Default)]
@@ -112,6 +112,7 @@ pub struct Facts {
     /// Sessions granted before anybody committed them.
     pub local: BTreeMap<u64, Local>,
     read_only_conns: BTreeSet<(ServerId, ConnId)>,
+    greetings: Lookup<(ServerId, ConnId), Greeting>,
     writes_sent: u64,
     pub news: News,
 }
@@ -131,6 +132,7 @@ impl Facts {
             epoch_began: BTreeMap::new(),
             local: BTreeMap::new(),
             read_only_conns: BTreeSet::new(),
+            greetings: Lookup::default(),
             writes_sent: 0,
             news: News::default(),
         }
@@ -255,9 +257,10 @@ impl Facts {
             Event::LinkDown { link } => {
                 known.links.remove(link);
             }
-            Event::ConnGone { conn } => {
-                self.read_only_conns.remove(&(server, *conn));
+            Event::Client { conn, request: ClientRequest::Connect(asked) } => {
+                self.on_greeted(server, *conn, asked);
             }
+            Event::ConnGone { conn } => self.conn_gone(server, *conn),
             Event::Peer {
                 link,
                 message:
@@ -306,9 +309,7 @@ impl Facts {
             Action::Reply { conn, message } if !self.is_read_only(server, *conn) => {
                 self.on_shown(server, message)?;
             }
-            Action::CloseConn { conn, .. } => {
-                self.read_only_conns.remove(&(server, *conn));
-            }
+            Action::CloseConn { conn, .. } => self.conn_gone(server, *conn),
             _ => {}
         }
         Ok(())
