@@ -92,6 +92,8 @@ mutants! {
     ModeOverwrites = "mode_overwrites" => "C-WSET C-WORD";
     /// Events are sent to those who may not read the node.
     WatchEventNoAcl = "watch_event_no_acl" => "C-ACL";
+    /// A write is carried out as nobody's, whoever its client has logged in as.
+    WriteWithoutIdentity = "write_without_identity" => "C-ACL C-ERR C-LINW";
     /// Events are sent after the replies of the same batch.
     EventAfterReplies = "event_after_replies" => "C-WORD";
     /// Aborting a multi loses earlier pending changes of the same paths.

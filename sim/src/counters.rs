@@ -95,6 +95,8 @@ counters! {
     MultisOk = "multis done";
     MultisFailed = "multis failed";
     QuotasExceeded = "calls refused for a quota";
+    AccessDenied = "calls refused for an access list";
+    Logins = "logins";
     Syncs = "client syncs done";
     PipelinedMax = "most calls in flight";
     CodecRuns = "runs through the codecs";
@@ -219,18 +221,22 @@ impl Counters {
                 }
                 Outcome::Replied { result: Err(code), .. } => {
                     self.add(Counter::CallsRefused, 1);
-                    if *code == ErrorCode::QUOTA_EXCEEDED {
-                        self.add(Counter::QuotasExceeded, 1);
+                    match *code {
+                        ErrorCode::QUOTA_EXCEEDED => self.add(Counter::QuotasExceeded, 1),
+                        ErrorCode::NO_AUTH => self.add(Counter::AccessDenied, 1),
+                        ErrorCode::NOT_READ_ONLY => self.add(Counter::NotReadOnly, 1),
+                        _ => {}
                     }
-                    self.add(Counter::NotReadOnly, u64::from(*code == ErrorCode::NOT_READ_ONLY));
                 }
                 Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
                 Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
             },
             Observation::Call { request, .. } => {
                 self.add(Counter::Calls, 1);
-                if let Request::RemoveWatches { .. } = request {
-                    self.add(Counter::WatchesRemoved, 1);
+                match request {
+                    Request::RemoveWatches { .. } => self.add(Counter::WatchesRemoved, 1),
+                    Request::Auth { .. } => self.add(Counter::Logins, 1),
+                    _ => {}
                 }
             }
             Observation::Watch { zxid, .. } => {
@@ -284,6 +290,7 @@ impl Counters {
             Note::DigestMismatch { .. }
             | Note::Role(_)
             | Note::UpToDate { .. }
+            | Note::QuotaExceeded { .. }
             | Note::Delivered { .. } => {}
         }
     }

@@ -357,7 +357,13 @@ impl Order {
     ) -> Option<Forwarded> {
         waiting.sent = true;
         waiting.synced = Self::stays_here(local, session, &waiting.request, cx);
-        (!waiting.synced).then(|| waiting.forwarded(session))
+        let mut forwarded = (!waiting.synced).then(|| waiting.forwarded(session));
+        if let Some(forwarded) = &mut forwarded
+            && cx.config.planted(Mutant::WriteWithoutIdentity)
+        {
+            forwarded.auth.clear();
+        }
+        forwarded
     }
 
     /// Sends on its way what waited for the session, for a sync, or for reads before it, in the order

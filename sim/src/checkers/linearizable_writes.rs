@@ -204,12 +204,17 @@ fn names(request: &Request, expected: &TxnBody, found: &TxnBody, open: bool) -> 
         TxnBody::CreateContainer(c) => Some(c.path.clone()),
         _ => None,
     };
-    let exceeds = |body: &TxnBody| match body {
-        TxnBody::Multi(parts) => parts.contains(&TxnBody::Error(ErrorCode::QUOTA_EXCEEDED)),
-        body => *body == TxnBody::Error(ErrorCode::QUOTA_EXCEEDED),
+    let says = |body: &TxnBody, code: ErrorCode| match body {
+        TxnBody::Multi(parts) => parts.contains(&TxnBody::Error(code)),
+        body => *body == TxnBody::Error(code),
     };
     match (request, expected, found) {
-        _ if exceeds(expected) != exceeds(found) => "C-QUOTA",
+        _ if says(expected, ErrorCode::QUOTA_EXCEEDED)
+            != says(found, ErrorCode::QUOTA_EXCEEDED) =>
+        {
+            "C-QUOTA"
+        }
+        _ if says(expected, ErrorCode::NO_AUTH) != says(found, ErrorCode::NO_AUTH) => "C-ACL",
         (Request::Multi(_), ..) => "C-MULTI",
         (Request::CloseSession, ..) => "C-EPH",
         (

@@ -43,7 +43,7 @@ impl Check for Reads {
         if facts.reads_only(answered.client) && !facts.ledger.is_committed(zxid) {
             return Ok(());
         }
-        let caller = facts.caller(answered.client);
+        let caller = facts.caller_of(answered.client, pending);
         let Some(expected) = read::read(&facts.model, &pending.request, zxid, caller) else {
             return Ok(());
         };

@@ -229,13 +229,26 @@ impl Bench {
     }
     /// `client` connects to `server` and gets `session`.
     pub fn connect(&mut self, client: usize, server: ServerId, session: u64) {
+        self.connect_as(client, server, session, None);
+    }
+    /// The same with a server that has no quorum.
+    pub fn connect_to_read(&mut self, client: usize, server: ServerId, session: u64) {
+        self.connect_as(client, server, session, Some(true));
+    }
+    fn connect_as(
+        &mut self,
+        client: usize,
+        server: ServerId,
+        session: u64,
+        read_only: Option<bool>,
+    ) {
         let asked = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: Zxid(0),
             timeout_ms: 4000,
             session: SessionId(0),
             password: Bytes::new(),
-            read_only: None,
+            read_only,
         };
         self.put(client, server, ClientRequest::Connect(asked)).unwrap();
         let granted = ConnectResponse {
@@ -243,7 +256,7 @@ impl Bench {
             timeout_ms: 4000,
             session: SessionId(session),
             password: [7; 16],
-            read_only: None,
+            read_only,
         };
         self.take(client, server, ClientMessage::Connected(granted)).unwrap();
     }

@@ -7,15 +7,19 @@
 //! before its reply, and arms the others. Removing and checking find what is there.
 //!
 //! Permitted: events lost with the connection; several changes folded into one event of a one-time
-//! watch; an exists watch that sees nothing of a node that came and went during a disconnect. Watches
-//! at a server without a quorum are not looked at: nothing happens there, and they end with it.
+//! watch; an exists watch that sees nothing of a node that came and went during a disconnect.
+//!
+//! At a server without a quorum nothing happens, so no event is due there, and none may come. What a
+//! SetWatches finds there is compared only where its zxid was committed: otherwise nothing is known of
+//! the state that it met.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use zebu_core::ids::Xid;
 use zebu_core::proto::{
-    AddWatchMode, ClientMessage, ErrorCode, EventKind, Request, Response, SetWatches, WatcherEvent,
-    WatcherType, perms,
+    Acl, AddWatchMode, ClientMessage, ErrorCode, EventKind, Request, Response, SetWatches,
+    WatcherEvent, WatcherType, perms,
 };
 
 use super::facts::Facts;
@@ -85,6 +89,8 @@ struct Watching {
     catching_up: Vec<WatcherEvent>,
     /// The change of the last event.
     last: Option<Place>,
+    /// Which watches a SetWatches left is not known.
+    blurred: bool,
 }
 
 #[derive(Debug)]
@@ -93,8 +99,10 @@ struct Due {
     path: String,
     /// The watches that heard it.
     by: BTreeSet<Watch>,
-    /// Whether the client may read the node; `None` where the model cannot tell.
-    readable: Option<bool>,
+    /// The node's list, where the model knows it: who may not read is not told.
+    acl: Option<Rc<Vec<Acl>>>,
+    /// The client may read the node whatever its server has heard of it since.
+    must: bool,
 }
 
 impl Check for Watches {
@@ -114,11 +122,8 @@ impl Check for Watches {
             self.forget(client);
         }
         let Observation::Received { client, message, .. } = what else { return Ok(()) };
-        if facts.reads_only(*client) {
-            return Ok(());
-        }
         match message {
-            ClientMessage::Event { zxid, event } => self.on_event(*client, *zxid, event),
+            ClientMessage::Event { zxid, event } => self.on_event(facts, *client, *zxid, event),
             ClientMessage::Reply { xid, zxid, result } => {
                 self.on_reply(facts, *client, *xid, *zxid, result)
             }
@@ -166,6 +171,10 @@ impl Watches {
         let watching = self.clients.entry(client).or_default();
         let watch = (mode, path.to_owned());
         if watching.armed.contains(&watch) {
+            return;
+        }
+        if facts.reads_only(client) {
+            watching.armed.insert(watch);
             return;
         }
         for (at, index, fired) in facts.model.fired_after(zxid) {
@@ -222,6 +231,7 @@ impl Watches {
 
     fn on_event(
         &mut self,
+        facts: &Facts,
         client: ClientId,
         zxid: i64,
         event: &WatcherEvent,
@@ -241,7 +251,9 @@ impl Watches {
                 format!("{client:?} got {event:?} of {}, for which no watch is left", show(zxid))
             });
         };
-        ensure(due.readable != Some(false), "C-ACL", || {
+        let [_, most] = facts.callers(client);
+        let may = due.acl.as_ref().and_then(|acl| permitted(acl, perms::READ, most));
+        ensure(may != Some(false), "C-ACL", || {
             format!("{client:?} got {event:?} of {}, which it may not read", show(zxid))
         })?;
         let last = watching.last.replace(place);
@@ -298,6 +310,11 @@ impl Watches {
             (Request::SetWatches(set), Ok(_)) => {
                 return self.on_set_watches(facts, client, set, zxid);
             }
+            (Request::CheckWatches { .. } | Request::RemoveWatches { .. }, _)
+                if self.clients.get(&client).is_some_and(|watching| watching.blurred) =>
+            {
+                None
+            }
             (Request::CheckWatches { path, watcher }, result) => {
                 let held = self.held(client, *watcher, path, zxid);
                 return found(client, &pending.request, &held, result);
@@ -326,6 +343,12 @@ impl Watches {
         set: &SetWatches,
         zxid: u64,
     ) -> Result<(), Violation> {
+        if facts.reads_only(client) && !facts.ledger.is_committed(zxid) {
+            let watching = self.clients.entry(client).or_default();
+            watching.catching_up.clear();
+            watching.blurred = true;
+            return Ok(());
+        }
         let seen = set.relative_zxid;
         let mut events = Vec::new();
         let mut arm = Vec::new();
@@ -378,17 +401,19 @@ impl Watching {
             let at = if gone { place.0 - 1 } else { place.0 };
             // What one transaction makes and deletes is not seen here.
             let node = facts.model.at(&fired.path, at);
-            let readable =
-                node.and_then(|node| permitted(&node.acl, perms::READ, facts.caller(client)));
+            let acl = node.map(|node| Rc::clone(&node.acl));
+            let [least, _] = facts.callers(client);
+            let must =
+                acl.as_ref().and_then(|acl| permitted(acl, perms::READ, least)) == Some(true);
             let (kind, path) = (fired.kind, fired.path.clone());
-            Due { kind, path, by: BTreeSet::new(), readable }
+            Due { kind, path, by: BTreeSet::new(), acl, must }
         });
         due.by.insert(by);
     }
 
     /// What must have been told by a server that was at `zxid`.
     fn late(&self, zxid: u64) -> Option<(&Place, &Due)> {
-        self.due.range(..(zxid + 1, 0)).find(|(_, due)| due.readable == Some(true))
+        self.due.range(..(zxid + 1, 0)).find(|(_, due)| due.must)
     }
 }
 
@@ -409,206 +434,4 @@ fn is_below(path: &str, base: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checkers::testkit::{Bench, ONE, SESSION, TWO, z};
-    use crate::model::tests::create;
-    use zebu_core::ids::Zxid;
-    use zebu_core::txn::TxnBody;
-
-    /// /a stands since 1:1, the client is connected.
-    fn bench() -> Bench {
-        let mut bench = Bench::new(3, vec![Box::new(Watches::default())]);
-        bench.lead(ONE, 1);
-        bench.establish(ONE, TWO, 1);
-        bench.commit(z(1, 1), SESSION, 1, create("/a", 1, false)).unwrap();
-        bench.connect(0, ONE, SESSION);
-        bench
-    }
-    fn set_data(zxid: u64, bench: &mut Bench) {
-        let body = TxnBody::SetData { path: "/a".into(), data: None, version: zxid as i32 };
-        bench.commit(zxid, SESSION, zxid as i32, body).unwrap();
-    }
-    fn event(kind: EventKind, path: &str) -> WatcherEvent {
-        WatcherEvent { kind, path: path.into() }
-    }
-    const CHANGED: EventKind = EventKind::NodeDataChanged;
-    fn watch(bench: &mut Bench, xid: i32, path: &str, at: u64) -> Result<(), Violation> {
-        bench.ask(0, xid, Request::Exists { path: path.into(), watch: true });
-        bench.answer(0, xid, at, Err(ErrorCode::NO_NODE))
-    }
-    fn broken(result: Result<(), Violation>) -> &'static str {
-        result.unwrap_err().property
-    }
-
-    #[test]
-    fn one_event_for_one_watch_before_what_shows_it() {
-        let mut bench = bench();
-        watch(&mut bench, 1, "/a", z(1, 1)).unwrap();
-        assert_eq!(broken(bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a"))), "C-WSET");
-        set_data(z(1, 2), &mut bench);
-        set_data(z(1, 3), &mut bench);
-        watch(&mut bench, 2, "/b", z(1, 1)).unwrap();
-        assert_eq!(broken(watch(&mut bench, 3, "/b", z(1, 2))), "C-WORD");
-        bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a")).unwrap();
-        watch(&mut bench, 4, "/b", z(1, 3)).unwrap();
-        assert_eq!(broken(bench.notify(0, z(1, 3) as i64, event(CHANGED, "/a"))), "C-WSET");
-    }
-
-    #[test]
-    fn a_reply_that_arrives_late_still_owes_its_event() {
-        let mut bench = bench();
-        set_data(z(1, 2), &mut bench);
-        bench.commit(z(1, 3), SESSION, 3, TxnBody::Delete { path: "/a".into() }).unwrap();
-        watch(&mut bench, 1, "/a", z(1, 1)).unwrap();
-        bench.ask(0, 2, Request::GetChildren { path: "/a".into(), watch: true });
-        bench.answer(0, 2, z(1, 1), Ok(Response::Children(vec![]))).unwrap();
-        bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a")).unwrap();
-        bench.notify(0, z(1, 3) as i64, event(EventKind::NodeDeleted, "/a")).unwrap();
-        watch(&mut bench, 3, "/b", z(1, 3)).unwrap();
-    }
-
-    fn add(bench: &mut Bench, xid: i32, path: &str, mode: AddWatchMode, at: u64) {
-        bench.ask(0, xid, Request::AddWatch { path: path.into(), mode });
-        bench.answer(0, xid, at, Ok(Response::WatchAdded)).unwrap();
-    }
-    fn take(
-        bench: &mut Bench,
-        xid: i32,
-        watcher: WatcherType,
-        at: u64,
-        result: Result<Response, ErrorCode>,
-    ) -> Result<(), Violation> {
-        bench.ask(0, xid, Request::RemoveWatches { path: "/a".into(), watcher });
-        bench.answer(0, xid, at, result)
-    }
-    const DONE: Result<Response, ErrorCode> = Ok(Response::Empty);
-    const NONE: Result<Response, ErrorCode> = Err(ErrorCode::NO_WATCHER);
-
-    #[test]
-    fn persistent_watches_owe_an_event_for_every_change() {
-        let mut bench = bench();
-        add(&mut bench, 1, "/a", AddWatchMode::Persistent, z(1, 1));
-        add(&mut bench, 2, "/", AddWatchMode::PersistentRecursive, z(1, 1));
-        watch(&mut bench, 3, "/a", z(1, 1)).unwrap();
-        set_data(z(1, 2), &mut bench);
-        set_data(z(1, 3), &mut bench);
-        let both = vec![create("/a/x", 1, false), create("/a/y", 2, false)];
-        bench.commit(z(1, 4), SESSION, 4, TxnBody::Multi(both)).unwrap();
-        let (made, children) = (EventKind::NodeCreated, EventKind::NodeChildrenChanged);
-        bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a")).unwrap();
-        // Three watches heard it, and it is told once.
-        assert_eq!(broken(bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a"))), "C-WSET");
-        bench.notify(0, z(1, 3) as i64, event(CHANGED, "/a")).unwrap();
-        for path in ["/a/x", "/a/y"] {
-            bench.notify(0, z(1, 4) as i64, event(made, path)).unwrap();
-            bench.notify(0, z(1, 4) as i64, event(children, "/a")).unwrap();
-        }
-        assert_eq!(broken(bench.notify(0, z(1, 4) as i64, event(children, "/a"))), "C-WSET");
-        // The root's children are not the recursive watch's.
-        bench.commit(z(1, 5), SESSION, 5, create("/b", 2, false)).unwrap();
-        assert_eq!(broken(bench.notify(0, z(1, 5) as i64, event(children, "/"))), "C-WSET");
-        assert_eq!(broken(watch(&mut bench, 6, "/c", z(1, 5))), "C-WORD");
-    }
-
-    #[test]
-    fn changes_of_one_transaction_come_in_their_order() {
-        let mut bench = bench();
-        add(&mut bench, 1, "/a", AddWatchMode::PersistentRecursive, z(1, 1));
-        let both = vec![create("/a/x", 1, false), create("/a/y", 2, false)];
-        bench.commit(z(1, 2), SESSION, 2, TxnBody::Multi(both)).unwrap();
-        bench.notify(0, z(1, 2) as i64, event(EventKind::NodeCreated, "/a/y")).unwrap();
-        let x = bench.notify(0, z(1, 2) as i64, event(EventKind::NodeCreated, "/a/x"));
-        assert_eq!(broken(x), "C-WSET");
-    }
-
-    #[test]
-    fn removal_ends_what_it_names_where_it_was_answered() {
-        use WatcherType::*;
-        let mut bench = bench();
-        assert_eq!(broken(take(&mut bench, 1, Any, z(1, 1), DONE)), "C-WSET");
-        add(&mut bench, 2, "/a", AddWatchMode::Persistent, z(1, 1));
-        watch(&mut bench, 3, "/a", z(1, 1)).unwrap();
-        set_data(z(1, 2), &mut bench);
-        // Answered by a server that is behind the change.
-        take(&mut bench, 4, Children, z(1, 1), NONE).unwrap();
-        take(&mut bench, 5, Persistent, z(1, 1), DONE).unwrap();
-        assert_eq!(broken(take(&mut bench, 6, Persistent, z(1, 1), DONE)), "C-WSET");
-        // The exists watch is left, once.
-        bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a")).unwrap();
-        take(&mut bench, 7, Data, z(1, 2), NONE).unwrap();
-        set_data(z(1, 3), &mut bench);
-        assert_eq!(broken(bench.notify(0, z(1, 3) as i64, event(CHANGED, "/a"))), "C-WSET");
-        // One that a later change used up is removed before it.
-        watch(&mut bench, 8, "/a", z(1, 3)).unwrap();
-        set_data(z(1, 4), &mut bench);
-        take(&mut bench, 9, Data, z(1, 3), DONE).unwrap();
-        assert_eq!(broken(bench.notify(0, z(1, 4) as i64, event(CHANGED, "/a"))), "C-WSET");
-    }
-
-    #[test]
-    fn who_may_not_read_is_told_nothing() {
-        let mut bench = bench();
-        add(&mut bench, 1, "/a", AddWatchMode::Persistent, z(1, 1));
-        let acl = vec![zebu_core::proto::Acl::world(perms::ALL & !perms::READ)];
-        let body = TxnBody::SetAcl { path: "/a".into(), acl, version: 1 };
-        bench.commit(z(1, 2), SESSION, 2, body).unwrap();
-        set_data(z(1, 3), &mut bench);
-        assert_eq!(broken(bench.notify(0, z(1, 3) as i64, event(CHANGED, "/a"))), "C-ACL");
-        watch(&mut bench, 3, "/c", z(1, 3)).unwrap();
-    }
-
-    #[test]
-    fn watches_end_with_their_connection() {
-        let mut bench = bench();
-        watch(&mut bench, 1, "/a", z(1, 1)).unwrap();
-        bench.disconnect(0);
-        bench.connect(0, ONE, SESSION);
-        set_data(z(1, 2), &mut bench);
-        watch(&mut bench, 2, "/b", z(1, 2)).unwrap();
-        assert_eq!(broken(bench.notify(0, z(1, 2) as i64, event(CHANGED, "/a"))), "C-WSET");
-    }
-
-    #[test]
-    fn an_event_that_never_comes() {
-        let mut bench = bench();
-        watch(&mut bench, 1, "/a", z(1, 1)).unwrap();
-        set_data(z(1, 2), &mut bench);
-        bench.ask(0, -2, Request::Ping);
-        bench.answer(0, -2, z(1, 1), Ok(Response::Empty)).unwrap();
-        bench.ask(0, -2, Request::Ping);
-        assert_eq!(broken(bench.answer(0, -2, z(1, 2), Ok(Response::Empty))), "C-WSET");
-    }
-
-    #[test]
-    fn catching_up() {
-        let mut bench = bench();
-        set_data(z(1, 2), &mut bench);
-        bench.commit(z(1, 3), SESSION, 3, create("/b", 2, false)).unwrap();
-        let names = |names: &[&str]| names.iter().map(|n| (*n).into()).collect::<Vec<String>>();
-        let set = |seen| {
-            Request::SetWatches(SetWatches {
-                relative_zxid: Zxid(seen),
-                data: names(&["/a", "/gone"]),
-                exist: names(&["/b", "/c"]),
-                child: names(&["/a"]),
-                persistent: vec![],
-                persistent_recursive: vec![],
-            })
-        };
-        bench.ask(0, -8, set(z(1, 1)));
-        bench.notify(0, -1, event(CHANGED, "/a")).unwrap();
-        bench.notify(0, -1, event(EventKind::NodeDeleted, "/gone")).unwrap();
-        bench.notify(0, -1, event(EventKind::NodeCreated, "/b")).unwrap();
-        bench.answer(0, -8, z(1, 3), Ok(Response::Empty)).unwrap();
-        // The exists watch of /c was armed; without its event no later reply.
-        bench.commit(z(1, 4), SESSION, 4, create("/c", 3, false)).unwrap();
-        assert_eq!(broken(watch(&mut bench, 1, "/d", z(1, 4))), "C-WORD");
-
-        bench.disconnect(0);
-        bench.connect(0, ONE, SESSION);
-        bench.ask(0, -8, set(z(1, 2)));
-        let lacking = bench.answer(0, -8, z(1, 3), Ok(Response::Empty));
-        assert_eq!(broken(lacking), "C-WSET");
-    }
-}
+mod tests;

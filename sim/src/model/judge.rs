@@ -2,7 +2,7 @@
 //!
 //! Checks stand in ZooKeeper's order, because the first that fails decides the answer. A verdict is
 //! the whole transaction and the whole reply, so nothing about them is left to be believed. `None`
-//! means that this model does not know (identities of schemes it cannot compute), never that anything
+//! means that this model does not know (identities that the load does not have), never that anything
 //! goes.
 
 use std::collections::BTreeMap;
@@ -17,14 +17,15 @@ use zebu_core::proto::{
 use zebu_core::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, TxnBody};
 
 use super::quota::{self, Usage};
+use super::users::Users;
 use super::{CONFIG, CONTAINER, Model, Node, TTL_MARK, split};
 
 /// On whose behalf.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub session: u64,
-    /// Whether its connection ever sent an auth packet: then its identities are not known here.
-    pub authenticated: bool,
+    /// Whose passwords its connection has said.
+    pub users: Users,
     /// A session that only its server knows: nothing can be its own.
     pub local: bool,
 }
@@ -118,7 +119,7 @@ impl Bench<'_> {
             Request::SetAcl { path, acl, version } => {
                 self.open_session()?;
                 valid_path(path)?;
-                let acl = fix_up(acl)?;
+                let acl = fix_up(acl, self.caller.users)?;
                 let mut node = self.node(path)?;
                 self.permit(&node, perms::ADMIN)?;
                 node.stat.aversion = next_version(*version, node.stat.aversion)?;
@@ -168,7 +169,7 @@ impl Bench<'_> {
         }
         self.open_session()?;
         refuse_if(!c.path.contains('/') || c.path.contains('\0'), ErrorCode::BAD_ARGUMENTS)?;
-        let acl = fix_up(&c.acl)?;
+        let acl = fix_up(&c.acl, self.caller.users)?;
         let (parent, _) = split(&c.path);
         let mut above = self.node(parent)?;
         self.permit(&above, perms::CREATE)?;
@@ -349,19 +350,33 @@ fn len(data: Option<&Bytes>) -> i64 {
 /// May the caller? `None` when it depends on an identity that is not known here.
 // ZK: ZooKeeperServer.checkACL (3.9)
 pub fn permitted(acl: &[Acl], perm: i32, caller: Caller) -> Option<bool> {
-    let mut entries = acl.iter().filter(|entry| entry.perms & perm != 0);
-    if acl.is_empty() || entries.clone().any(|entry| entry.id.scheme == "world") {
+    if acl.is_empty() {
         return Some(true);
     }
-    // Without an auth packet a connection has its address and nothing else.
-    let may_match = |entry: &Acl| caller.authenticated || entry.id.scheme == "ip";
-    if caller.authenticated || entries.any(may_match) { None } else { Some(false) }
+    let matches = |entry: &Acl| match entry.id.scheme.as_str() {
+        "world" => Some(true),
+        "digest" => caller.users.have(&entry.id.id),
+        // Addresses, and what nobody in the load is.
+        _ => None,
+    };
+    let mut sure = Some(false);
+    for entry in acl.iter().filter(|entry| entry.perms & perm != 0) {
+        match matches(entry) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => sure = None,
+        }
+    }
+    sure
 }
 
 // ZK: PrepRequestProcessor.fixupACL (3.9)
-fn fix_up(acl: &[Acl]) -> Result<Vec<Acl>, Stop> {
+fn fix_up(acl: &[Acl], users: Users) -> Result<Vec<Acl>, Stop> {
     let mut fixed: Vec<Acl> = Vec::new();
-    for entry in acl {
+    for (index, entry) in acl.iter().enumerate() {
+        if acl[..index].contains(entry) {
+            continue;
+        }
         match (entry.id.scheme.as_str(), entry.id.id.as_str()) {
             ("world", "anyone") => {}
             ("world", _) => return Err(Stop::Refused(ErrorCode::INVALID_ACL)),
@@ -370,11 +385,15 @@ fn fix_up(acl: &[Acl]) -> Result<Vec<Acl>, Stop> {
                 let valid = parts.len() == 2 && !parts[1].is_empty();
                 refuse_if(!valid, ErrorCode::INVALID_ACL)?;
             }
+            ("auth", _) => {
+                let ids = users.ids().ok_or(Stop::Unsure)?;
+                refuse_if(ids.is_empty(), ErrorCode::INVALID_ACL)?;
+                fixed.extend(ids.into_iter().map(|id| Acl { perms: entry.perms, id }));
+                continue;
+            }
             _ => return Err(Stop::Unsure),
         }
-        if !fixed.contains(entry) {
-            fixed.push(entry.clone());
-        }
+        fixed.push(entry.clone());
     }
     refuse_if(fixed.is_empty(), ErrorCode::INVALID_ACL)?;
     Ok(fixed)
@@ -412,9 +431,11 @@ pub fn is_valid_path(path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::tests::{create, txn};
+    use crate::model::users::{USERS, login};
     use bytes::Bytes;
+    use zebu_core::proto::Id;
 
-    const CALLER: Caller = Caller { session: 5, authenticated: false, local: false };
+    const CALLER: Caller = Caller { session: 5, users: Users::NOBODY, local: false };
 
     fn model() -> Model {
         let mut model = Model::new();
@@ -473,6 +494,29 @@ mod tests {
         let TxnBody::Multi(bodies) = told.body else { panic!("logged as a multi") };
         assert!(matches!(bodies[0], TxnBody::Create2(_)));
         assert_eq!(bodies[1], TxnBody::Error(ErrorCode::BAD_VERSION));
+    }
+
+    #[test]
+    fn lists_name_users() {
+        let ids = USERS.map(|(_, id)| Id { scheme: "digest".into(), id: id.into() });
+        let list = |user: usize| vec![Acl { perms: perms::READ, id: ids[user].clone() }];
+        let mut ann = CALLER;
+        ann.users.hear(&login(0));
+        let may = |user, caller| permitted(&list(user), perms::READ, caller);
+        assert_eq!(
+            [may(0, CALLER), may(0, ann), may(1, ann)],
+            [Some(false), Some(true), Some(false)]
+        );
+        assert_eq!(permitted(&list(0), perms::WRITE, ann), Some(false));
+
+        let auth = Acl { perms: perms::ALL, id: Id { scheme: "auth".into(), id: String::new() } };
+        let set = Request::SetAcl { path: "/a".into(), acl: vec![auth], version: -1 };
+        let told = |caller| judge(&model(), caller, &set, 4, 0, false).map(|verdict| verdict.body);
+        assert_eq!(told(CALLER), Some(TxnBody::Error(ErrorCode::INVALID_ACL)));
+        let acl = vec![Acl { perms: perms::ALL, id: ids[0].clone() }];
+        assert_eq!(told(ann), Some(TxnBody::SetAcl { path: "/a".into(), acl, version: 1 }));
+        ann.users.hear(&login(1));
+        assert_eq!(told(ann), None);
     }
 
     #[test]

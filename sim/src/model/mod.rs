@@ -21,6 +21,7 @@ pub mod judge;
 pub mod payload;
 pub mod quota;
 pub mod read;
+pub mod users;
 
 pub const CONFIG: &str = "/zookeeper/config";
 

@@ -101,6 +101,7 @@ mod tests {
     use super::*;
     use crate::model::judge::{Caller, judge};
     use crate::model::tests::{create, txn};
+    use crate::model::users::Users;
     use zebu_core::proto::{Acl, CreateRequest, ErrorCode, Request};
 
     fn limits(text: &'static str) -> TxnBody {
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn hard_limits_refuse_and_count_the_earlier_parts_of_a_multi() {
         let model = with_quota();
-        let caller = Caller { session: 5, authenticated: false, local: false };
+        let caller = Caller { session: 5, users: Users::NOBODY, local: false };
         let body = |request: &Request| judge(&model, caller, request, 5, 0, true).unwrap().body;
         let new = |path: &str, data: &'static str| {
             let (path, data, acl) = (path.into(), Some(data.into()), Acl::open());

@@ -68,15 +68,21 @@ fn answer(
         Request::GetChildren2 { .. } => Response::Children2 { children: children(), stat },
         Request::GetAllChildrenNumber { path } => Response::Count(model.count_below(path, zxid)),
         Request::GetAcl { .. } => {
-            // Without ADMIN digests are shown masked.
-            let masked = node.acl.iter().any(|entry| entry.id.scheme == "digest");
-            if masked && !permitted(&node.acl, perms::ADMIN, caller)? {
-                return None;
+            let mut acl = node.acl.to_vec();
+            let hashes = acl.iter_mut().filter(|entry| entry.id.scheme == "digest");
+            let mut hashes = hashes.peekable();
+            if hashes.peek().is_some() && !permitted(&node.acl, perms::ADMIN, caller)? {
+                // ZK: FinalRequestProcessor.handleGetACLRequest (3.9)
+                hashes.for_each(|entry| entry.id.id = masked(&entry.id.id));
             }
-            Response::Acl { acl: node.acl.to_vec(), stat }
+            Response::Acl { acl, stat }
         }
         _ => return None,
     })
+}
+
+fn masked(id: &str) -> String {
+    id.split_once(':').map_or(id.into(), |(user, _)| format!("{user}:x"))
 }
 
 fn part_of_multi(model: &Model, part: &Request, zxid: u64, caller: Caller) -> Option<MultiResult> {

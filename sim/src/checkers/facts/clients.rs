@@ -11,6 +11,7 @@ use zebu_core::proto::{
 use super::Facts;
 use crate::history::{ClientId, SimTime};
 use crate::model::judge::Caller;
+use crate::model::users::Users;
 
 #[derive(Debug, Default)]
 pub struct ClientFacts {
@@ -20,8 +21,6 @@ pub struct ClientFacts {
     /// Servers that it asked for its session and left before they answered: they may still ask the
     /// leader for it, behind the one that it went to.
     pub unanswered: BTreeSet<ServerId>,
-    /// It once sent an auth packet.
-    authenticated: bool,
 }
 
 /// The connection that a client has now.
@@ -33,6 +32,9 @@ pub struct Conn {
     pub granted: Option<ConnectResponse>,
     /// Requests that wait for a reply, oldest first.
     pub pending: VecDeque<Pending>,
+    /// Whose passwords it has said, and those that its server is known to have heard.
+    users: Users,
+    heard: Users,
 }
 
 impl Conn {
@@ -47,6 +49,8 @@ pub struct Pending {
     pub xid: Xid,
     pub request: Rc<Request>,
     pub sent_at: SimTime,
+    /// On whose behalf.
+    pub users: Users,
     /// When it was sent: the newest write that anybody had the answer to; the newest that succeeded.
     pub answered_upto: u64,
     pub succeeded_upto: u64,
@@ -114,12 +118,20 @@ impl Facts {
         self.clients.get(&client)?.conn.as_ref()
     }
 
-    /// On whose behalf a client asks now.
-    pub fn caller(&self, client: ClientId) -> Caller {
-        let known = self.clients.get(&client);
-        let session = known.and_then(|known| known.conn.as_ref()?.session());
-        let authenticated = known.is_some_and(|known| known.authenticated);
-        Caller { session: session.unwrap_or(0), authenticated, local: false }
+    /// On whose behalf a client asked `pending`.
+    pub fn caller_of(&self, client: ClientId, pending: &Pending) -> Caller {
+        self.caller(client, pending.users)
+    }
+    /// Who a client is to its server at the least, and at the most: what it has said since may be on
+    /// its way, or the answer may.
+    pub fn callers(&self, client: ClientId) -> [Caller; 2] {
+        let conn = self.conn(client);
+        let users = conn.map_or([Users::NOBODY; 2], |conn| [conn.heard, conn.users]);
+        users.map(|users| self.caller(client, users))
+    }
+    fn caller(&self, client: ClientId, users: Users) -> Caller {
+        let session = self.conn(client).and_then(Conn::session);
+        Caller { session: session.unwrap_or(0), users, local: false }
     }
 
     /// True when this ended an older connection of the client.
@@ -142,18 +154,21 @@ impl Facts {
                     asked: asked.clone(),
                     granted: None,
                     pending: VecDeque::new(),
+                    users: Users::NOBODY,
+                    heard: Users::NOBODY,
                 };
                 let left = known.leave();
                 known.conn = Some(conn);
                 left
             }
             ClientRequest::Request { xid, request } => {
-                known.authenticated |= matches!(request, Request::Auth { .. });
                 let Some(conn) = &mut known.conn else { return false };
+                conn.users.hear(request);
                 let pending = Pending {
                     xid: *xid,
                     request: Rc::new(request.clone()),
                     sent_at: self.now,
+                    users: conn.users,
                     answered_upto: self.answered_upto,
                     succeeded_upto: self.succeeded_upto,
                 };
@@ -170,15 +185,14 @@ impl Facts {
     /// The newest request of `client` is, if it is a write, one of `session`.
     fn enter_write(&mut self, client: ClientId, session: u64) {
         let Some(known) = self.clients.get(&client) else { return };
-        let authenticated = known.authenticated;
         let Some(pending) = known.conn.as_ref().and_then(|conn| conn.pending.back()) else {
             return;
         };
         let pending = pending.clone();
-        self.write_sent(client, session, authenticated, &pending);
+        self.write_sent(client, session, &pending);
     }
 
-    fn write_sent(&mut self, client: ClientId, session: u64, authenticated: bool, of: &Pending) {
+    fn write_sent(&mut self, client: ClientId, session: u64, of: &Pending) {
         if !is_write(&of.request) {
             return;
         }
@@ -190,7 +204,7 @@ impl Facts {
             conn: conn.map_or(0, |conn| conn.number),
             server: conn.map(|conn| conn.server),
             request: Rc::clone(&of.request),
-            caller: Caller { session, authenticated, local: false },
+            caller: Caller { session, users: of.users, local: false },
             order: self.writes_sent,
             answered_upto: of.answered_upto,
             txn: None,
@@ -205,13 +219,12 @@ impl Facts {
         match message {
             ClientMessage::Connected(granted) => {
                 let Some(known) = self.clients.get_mut(&client) else { return };
-                let authenticated = known.authenticated;
                 let Some(conn) = &mut known.conn else { return };
                 conn.granted = Some(granted.clone());
                 // Sent before the session was known.
                 let early: Vec<Pending> = conn.pending.iter().cloned().collect();
                 for pending in early {
-                    self.write_sent(client, granted.session.0, authenticated, &pending);
+                    self.write_sent(client, granted.session.0, &pending);
                 }
             }
             ClientMessage::Reply { xid, zxid, result } => {
@@ -250,6 +263,10 @@ impl Facts {
         if xid == Xid::AUTH {
             let at = conn.pending.iter().position(|pending| pending.xid == xid);
             let pending = at.and_then(|at| conn.pending.remove(at));
+            // One that is refused ends the connection.
+            if let Some(pending) = &pending {
+                conn.heard.hear(&pending.request);
+            }
             return Answered { client, pending, in_turn: true };
         }
         let pending = conn.pending.pop_front();
