@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use zebu_core::proto::OpCode;
 
+use super::full;
 use super::known::{Case, KNOWN, Remedy, is_refusal};
 use super::play::{Player, Said};
 use super::sequence::{Action, Step};
@@ -40,7 +41,7 @@ pub(super) const ROOT: &str = "/d";
 impl Servers {
     pub(super) fn at(java: SocketAddr, zebu: SocketAddr) -> Result<Self> {
         for server in [java, zebu] {
-            Player::enter(server, ROOT)?.leave()?;
+            Player::enter(server, ROOT, full::parent_of(0))?.leave()?;
         }
         Ok(Self {
             java,
@@ -56,8 +57,9 @@ impl Servers {
     pub(super) fn compare(&mut self, steps: &[Step]) -> Result<Option<Difference>> {
         self.begun += 1;
         let directory = format!("{ROOT}/{:06}", self.begun);
-        let mut java = Player::enter(self.java, &directory)?;
-        let mut zebu = Player::enter(self.zebu, &directory)?;
+        let full = full::parent_of(self.begun);
+        let mut java = Player::enter(self.java, &directory, full.clone())?;
+        let mut zebu = Player::enter(self.zebu, &directory, full)?;
         let mut shown = Vec::new();
         let mut differs = false;
         for step in steps {

@@ -14,7 +14,10 @@
 //! - what stops Java for good: createTTL with the flags of another kind and a time below 0, and below
 //!   `/zookeeper/quota` anything that is not `key=number`;
 //! - writes that exceed a hard limit together, at once or in one multi: Java looks at what is applied;
-//! - what containers and TTL nodes are removed, and when: both are told to wait for longer than this.
+//! - several sequential names at once, or in one multi, under a parent that has no more of them: what is
+//!   in flight counts on in Java, to a name that is negative, and what is applied does not; ours never;
+//! - at what moment containers and TTL nodes are removed: both are told to wait for longer than a case
+//!   takes. What is left in the end is compared in [`super::rounds`].
 
 use zebu_core::proto::{ErrorCode, MultiResult, OpCode, Request, Response};
 

@@ -1,14 +1,16 @@
 //! `cargo xtask differential`: the same random operations of several sessions, sent to Apache
 //! ZooKeeper and to our server, each alone; every reply and every watch event must be the same,
 //! field by field. Only times, session ids and the first zxid may differ, and what
-//! [`known`] lists.
+//! [`known`] lists. What servers do by themselves is compared apart from that, in [`rounds`].
 //!
 //! How Java comes here and how both are started stands in [`crate::interop`].
 
 mod client;
 mod compare;
+mod full;
 mod known;
 mod play;
+mod rounds;
 mod sequence;
 mod words;
 
@@ -34,6 +36,9 @@ pub(crate) struct Args {
     /// The seed of the first sequence; the next one has the next seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many lives of containers and TTL nodes to try, all at once, after the sequences.
+    #[arg(long, default_value_t = 100)]
+    lives: u64,
     /// Go on after a difference.
     #[arg(long)]
     keep_going: bool,
@@ -43,12 +48,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut pair = Pair::start(args)?;
+    let programs = Programs::bring(args)?;
+    let mut pair = Pair::start(&programs, &[])?;
     let outcome = try_cases(args, &mut pair.servers);
     let ended = pair.end();
     let differed = outcome?;
     ended?;
     ensure!(differed == 0, "{differed} of the cases differ");
+    let interval = rounds::INTERVAL_MS.to_string();
+    let pair = Pair::start(&programs, &["--containers-ms", &interval])?;
+    let Servers { java, zebu, .. } = pair.servers;
+    let outcome = rounds::compare(java, zebu, args.lives, args.seed);
+    let ended = pair.end();
+    let differed = outcome?;
+    ended?;
+    ensure!(differed == 0, "{differed} of the lives differ");
     println!("differential: no difference");
     Ok(())
 }
@@ -88,12 +102,16 @@ fn try_cases(args: &Args, servers: &mut Servers) -> Result<u64> {
 type Case = dyn ValueTree<Value = Vec<Step>>;
 
 fn drawn(seed: u64) -> Result<Box<Case>> {
+    Ok(Box::new(draw(&sequence::steps(), seed)?))
+}
+
+fn draw<S: Strategy>(strategy: &S, seed: u64) -> Result<S::Tree> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let tree = sequence::steps().new_tree(&mut runner);
-    Ok(Box::new(tree.map_err(|why| anyhow::anyhow!("no sequence for seed {seed}: {why}"))?))
+    let tree = strategy.new_tree(&mut runner);
+    tree.map_err(|why| anyhow::anyhow!("nothing to draw for seed {seed}: {why}"))
 }
 
 /// The smallest sequence that still differs, as far as proptest finds it.
@@ -118,6 +136,25 @@ fn smallest(
     Ok((found, tries))
 }
 
+/// What servers are started from.
+struct Programs {
+    tools: interop::Tools,
+    zebu: PathBuf,
+    snapshot: PathBuf,
+}
+
+impl Programs {
+    fn bring(args: &Args) -> Result<Self> {
+        let tools = interop::bring_tools()?;
+        let zebu = match &args.zebu {
+            Some(zebu) => zebu.clone(),
+            None => interop::build_server()?,
+        };
+        let snapshot = full::write_snapshot(&tools.cache.join("differential"))?;
+        Ok(Self { tools, zebu, snapshot })
+    }
+}
+
 /// Both servers, as processes of `xtask/interop/pair.py`, which ends them when its input does.
 struct Pair {
     script: Child,
@@ -127,19 +164,18 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(args: &Args) -> Result<Self> {
-        let tools = interop::bring_tools()?;
-        let zebu = match &args.zebu {
-            Some(zebu) => zebu.clone(),
-            None => interop::build_server()?,
-        };
-        let mut command = Command::new(tools.python);
+    fn start(programs: &Programs, options: &[&str]) -> Result<Self> {
+        let Programs { tools, zebu, snapshot } = programs;
+        let mut command = Command::new(&tools.python);
         command
             .arg(shell::root().join("xtask/interop/pair.py"))
             .arg("--zebu")
             .arg(zebu)
             .arg("--cache")
-            .arg(tools.cache)
+            .arg(&tools.cache)
+            .arg("--snapshot")
+            .arg(snapshot)
+            .args(options)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

@@ -74,8 +74,9 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Opens the sessions and makes the case's own directory, and the one of its quotas.
-    pub(super) fn enter(server: SocketAddr, directory: &str) -> Result<Self> {
+    /// Opens the sessions and makes the case's own directory, and the one of its quotas. `full` is
+    /// there already.
+    pub(super) fn enter(server: SocketAddr, directory: &str, full: String) -> Result<Self> {
         let sessions = Default::default();
         let mut player = Self { server, sessions, words: Words::default() };
         for session in 0..SESSIONS {
@@ -83,7 +84,7 @@ impl Player {
         }
         player.make_directory(&format!("{QUOTA}{directory}"))?;
         let start = player.make_directory(directory)?;
-        player.words.start_at(directory, start);
+        player.words.start_at(directory, full, start);
         Ok(player)
     }
 

@@ -13,6 +13,8 @@ use zebu_core::proto::{
     create_flags, perms,
 };
 
+use super::full;
+
 /// Sessions of a case.
 pub(super) const SESSIONS: usize = 3;
 const STEPS_MAX: usize = 40;
@@ -22,6 +24,8 @@ pub(super) const HERE: &str = "~";
 /// And this for the quotas on paths in that directory.
 pub(super) const QUOTAS_HERE: &str = "?";
 pub(super) const QUOTA: &str = "/zookeeper/quota";
+/// And this for the case's own parent of [`full`].
+pub(super) const FULL: &str = "!";
 
 #[derive(Clone, Debug)]
 pub(super) struct Step {
@@ -62,6 +66,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => steps_of(action().boxed(), &NODES_AT_FIRST),
         1 => steps_of(with_quotas(SOFT_LIMITS), &QUOTAS_AT_FIRST),
         1 => steps_of(with_quotas(HARD_LIMITS).prop_map(one_at_a_time).boxed(), &QUOTAS_AT_FIRST),
+        1 => steps_of(prop_oneof![1 => action(), 3 => full::about_full()].boxed(), &NODES_AT_FIRST),
     ]
 }
 

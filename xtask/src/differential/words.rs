@@ -7,12 +7,14 @@ use std::fmt::Write;
 use zebu_core::proto::{Acl, ClientMessage, ConnectResponse, MultiResult, Response, Stat};
 
 use super::client::Heard;
-use super::sequence::{HERE, QUOTA, QUOTAS_HERE};
+use super::sequence::{FULL, HERE, QUOTA, QUOTAS_HERE};
 
 #[derive(Default)]
 pub(super) struct Words {
     /// The case's own directory.
     directory: String,
+    /// Its own parent of [`super::full`].
+    full: String,
     /// The zxid that counts as 0.
     start: i64,
     /// Zxids since then that only this server has used, see [`super::known`].
@@ -21,8 +23,9 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn start_at(&mut self, directory: &str, zxid: i64) {
+    pub(super) fn start_at(&mut self, directory: &str, full: String, zxid: i64) {
         self.directory = directory.into();
+        self.full = full;
         self.start = zxid;
     }
     /// The other server has no counterpart of this zxid.
@@ -35,10 +38,14 @@ impl Words {
     }
 
     pub(super) fn path_on_server(&self, path: &str) -> String {
-        match (path.strip_prefix(HERE), path.strip_prefix(QUOTAS_HERE)) {
-            (Some(rest), _) => format!("{}{rest}", self.directory),
-            (_, Some(rest)) => format!("{QUOTA}{}{rest}", self.directory),
-            (None, None) => path.into(),
+        if let Some(rest) = path.strip_prefix(HERE) {
+            format!("{}{rest}", self.directory)
+        } else if let Some(rest) = path.strip_prefix(QUOTAS_HERE) {
+            format!("{QUOTA}{}{rest}", self.directory)
+        } else if let Some(rest) = path.strip_prefix(FULL) {
+            format!("{}{rest}", self.full)
+        } else {
+            path.into()
         }
     }
     /// The zxid that is `since` behind the start of the case.
@@ -50,12 +57,16 @@ impl Words {
         zxid
     }
 
-    fn path(&self, path: &str) -> String {
-        let here = |path: &str| Some(path.strip_prefix(&self.directory)?.to_owned());
-        match (here(path), path.strip_prefix(QUOTA).and_then(here)) {
-            (Some(rest), _) => format!("{HERE}{rest}"),
-            (_, Some(rest)) => format!("{QUOTAS_HERE}{rest}"),
-            (None, None) => path.into(),
+    pub(super) fn path(&self, path: &str) -> String {
+        let quotas = path.strip_prefix(QUOTA);
+        if let Some(rest) = path.strip_prefix(&self.directory) {
+            format!("{HERE}{rest}")
+        } else if let Some(rest) = quotas.and_then(|path| path.strip_prefix(&self.directory)) {
+            format!("{QUOTAS_HERE}{rest}")
+        } else if let Some(rest) = path.strip_prefix(&self.full) {
+            format!("{FULL}{rest}")
+        } else {
+            path.into()
         }
     }
     fn zxid(&self, zxid: i64) -> String {
