@@ -1,14 +1,17 @@
-"""A client program in another language, under way: each of its lines `ok WHAT` becomes a check."""
+"""Programs under way: clients in other languages, and other projects' suites of tests."""
 
 import queue
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from harness import check
 
 
 class ClientProgram:
+    """Each of its lines `ok WHAT` becomes a check."""
+
     def __init__(self, command: list, env: dict[str, str] | None = None):
         self.name = Path(command[0]).name
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL,
@@ -46,3 +49,25 @@ class ClientProgram:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+
+
+class Suite:
+    """Says what it has to say into a file."""
+
+    LONGEST_S = 900
+
+    def __init__(self, command: list, home: Path, environment: dict[str, str]):
+        self.log = home / "log"
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen(command, cwd=home, env=environment, stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=subprocess.STDOUT)
+        self.started = time.monotonic()
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        try:
+            self.process.wait(max(1.0, self.LONGEST_S - (time.monotonic() - self.started)))
+        finally:
+            self.process.kill()
+            self.process.wait()
+        return self.process.returncode, self.log.read_text(errors="replace")

@@ -4,24 +4,22 @@ kazoo_suite/skipped.txt."""
 
 import os
 import re
-import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ElementTree
 
 from harness import aside, check, equal, note
+from program import Suite
 from skips import skips
 
 # As many as kazoo 2.11.0 has: none may get lost.
 TESTS = 493
 # Below what free_ports() gives to other tests. Each server takes ten.
 PORTS = {1: 10100, 3: 10200}
-LONGEST_S = 900
 
 
 def suite(context, size: int):
     home = context.home()
-    report, log = home / "report.xml", home / "log"
+    report = home / "report.xml"
     beside = context.here / "kazoo_suite"
     environment = {
         **os.environ, "ZEBU": str(context.zebu), "PYTHONPATH": f"{beside}{os.pathsep}{context.here}", "TMPDIR": str(home),
@@ -32,19 +30,10 @@ def suite(context, size: int):
     environment.pop("CI", None)
     if context.kind == "zebu":
         environment["PATH"] = f"{beside}{os.pathsep}{os.environ['PATH']}"
-    with open(log, "wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "skipped", "-p", "no:cacheprovider", "--timeout", "120",
-             "-q", "-rfE", "--tb=short", "--junitxml", report, "--pyargs", "kazoo.tests"],
-            cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-    started = time.monotonic()
+    tests = Suite([sys.executable, "-m", "pytest", "-p", "skipped", "-p", "no:cacheprovider", "--timeout", "120",
+                   "-q", "-rfE", "--tb=short", "--junitxml", report, "--pyargs", "kazoo.tests"], home, environment)
     yield
-    try:
-        process.wait(max(1.0, LONGEST_S - (time.monotonic() - started)))
-    finally:
-        process.kill()
-        process.wait()
-    said = log.read_text(errors="replace")
+    code, said = tests.end()
     if not report.exists():
         raise AssertionError(f"no report of kazoo's tests\n{said[-3000:]}")
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
@@ -60,7 +49,7 @@ def suite(context, size: int):
     equal("kazoo's tests", len(cases), TESTS)
     equal("skipped for no reason of ours", {name for name, reason in skipped if reason not in ours}, set())
     check(f"{len(cases) - len(skipped)} passed, 0 failed, {len(skipped)} skipped, of {size} servers",
-          process.returncode == 0, process.returncode)
+          code == 0, code)
 
 
 @aside

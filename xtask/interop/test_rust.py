@@ -6,16 +6,15 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 from harness import aside, check, equal, note
+from program import Suite
 from skips import skips
 
 CRATE = "zookeeper-client"
 # As many as the version in rust/Cargo.lock has, without TLS.
 TESTS = 52
-LONGEST_S = 900
 
 
 def cargo(home: Path, *args: str, **more) -> subprocess.CompletedProcess:
@@ -44,24 +43,15 @@ def suite(context, size: int):
     server = context.programs.starter(context.kind, {})
     environment = {**os.environ, "INTEROP_SERVER": " ".join(server), "INTEROP_SERVERS": str(size),
                    "TMPDIR": str(work), "RUST_TEST_THREADS": "4"}
-    log = work / "log"
     arguments = [argument for name in leave_out for argument in ("--skip", name)]
-    with open(log, "wb") as out:
-        process = subprocess.Popen([build(context), *arguments], cwd=work, env=environment,
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-    started = time.monotonic()
+    tests = Suite([build(context), *arguments], work, environment)
     yield
-    try:
-        process.wait(max(1.0, LONGEST_S - (time.monotonic() - started)))
-    finally:
-        process.kill()
-        process.wait()
-    said = log.read_text(errors="replace")
+    code, said = tests.end()
     for name, reason in leave_out.items():
         note(f"skipped: {name}: {reason}")
     result = re.search(r"^test result: \w+\. (\d+) passed; (\d+) failed; .* (\d+) filtered out", said, re.M)
-    if result is None or process.returncode != 0:
-        raise AssertionError(f"zookeeper-client's tests ended with {process.returncode}\n{said[-8000:]}")
+    if result is None or code != 0:
+        raise AssertionError(f"zookeeper-client's tests ended with {code}\n{said[-8000:]}")
     passed, failed, filtered = map(int, result.groups())
     equal("zookeeper-client's tests", passed + failed + filtered, TESTS)
     check(f"{passed} passed, {failed} failed, {filtered} skipped, of {size} servers", failed == 0)
