@@ -69,6 +69,14 @@ class Programs:
         return [f"-D{name}={value}" for name, value in properties.items()]
 
 
+def state(task: Path) -> str:
+    """Of a thread: R, S, T and so on; empty when it is gone."""
+    try:
+        return (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
 LOGGING = """\
 <Configuration status="error">
   <Appenders><Console name="out"><PatternLayout pattern="%d{HH:mm:ss,SSS} %-5p %c{1}: %m%n"/></Console></Appenders>
@@ -131,6 +139,10 @@ class Server:
     def pause(self) -> None:
         """SIGSTOP: its connections stand, but nothing comes. `kill` ends it as ever."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        # Some threads go on for a moment.
+        while any(state(task) not in "TZX" for task in tasks.iterdir()):
+            time.sleep(0.001)
 
     def terminate(self, within: float = 15) -> int:
         """SIGTERM; the exit code."""
@@ -168,12 +180,13 @@ class Server:
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
 
     def tail(self, lines: int = 25) -> str:
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return f"--- {self}, end of its log\n" + "\n".join(text.splitlines()[-lines:])
+        return f"--- {self}, end of its log\n" + "\n".join(self.log_lines()[-lines:])
+
+    def log_lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
     def panics(self) -> list[str]:
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return [line for line in text.splitlines() if "panicked at" in line]
+        return [line for line in self.log_lines() if "panicked at" in line]
 
 
 class Ensemble:
