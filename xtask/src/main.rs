@@ -5,6 +5,7 @@
 mod check;
 mod differential;
 mod driver;
+mod failover;
 mod interop;
 mod lints_fire;
 mod mutants;
@@ -37,6 +38,8 @@ enum Command {
     Interop(interop::Args),
     /// Random operations on Apache ZooKeeper and on our server: every answer must be the same.
     Differential(differential::Args),
+    /// How long an ensemble is without a leader: from its death to the next acknowledged write.
+    Failover(failover::Args),
     /// The production driver on simulated sockets, tasks and time: its tests, and whole runs.
     Driver,
     /// Plant each known mistake and count the seeds until a checker sees it.
@@ -63,6 +66,7 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy { report: false } => tidy::run(&shell::root()),
         Command::Driver => driver::run(),
         Command::Differential(args) => differential::run(&args),
+        Command::Failover(args) => failover::run(&args),
         Command::Interop(args) => interop::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::LintsFire => lints_fire::run(),
