@@ -16,7 +16,7 @@ const MAX: usize = 1 << 20;
 fn findings(disk: &ModelDisk) -> (Vec<(FindingKind, String, String)>, Audit) {
     let mut found = Vec::new();
     let mut report = |finding: zebu_core::storage::Finding| {
-        found.push((finding.kind, finding.file, finding.what))
+        found.push((finding.kind, finding.file, finding.what));
     };
     let done = audit(disk, MAX, &mut report).unwrap();
     (found, done)
