@@ -4,7 +4,6 @@ mod auth;
 
 pub use auth::{AuthConfig, DigestConfig, EnsembleNameConfig, SaslConfig, Secret, X509Config};
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +13,14 @@ use crate::mutant::Mutant;
 use crate::time::Duration;
 
 mod admission;
+mod ensemble;
 mod records;
 mod sessions;
 
 pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
+pub use ensemble::{Ensemble, Hierarchy, Member, MemberRole};
 pub use records::Records;
 pub use sessions::{LocalSessions, ReadOnlyMode};
 
@@ -126,83 +127,6 @@ impl Default for Containers {
             check_interval: Duration::from_secs(60),
             per_minute_max: 10_000,
             never_used_max: Duration::ZERO,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum MemberRole {
-    Participant,
-    Observer,
-}
-
-/// One `server.N=` line. Hosts are text: only the driver resolves them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Member {
-    pub host: String,
-    pub quorum_port: u16,
-    pub election_port: u16,
-    pub role: MemberRole,
-    /// `;host:port` of the line, if it was there.
-    pub client: Option<(String, u16)>,
-}
-
-/// Who is in the ensemble (upstream: `QuorumVerifier`). Its text form is part of election messages.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Ensemble {
-    pub members: BTreeMap<ServerId, Member>,
-    /// 0 unless reconfiguration gave it one.
-    pub version: u64,
-}
-
-impl Ensemble {
-    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
-        self.members.iter().filter(|(_, m)| m.role == MemberRole::Participant).map(|(id, _)| *id)
-    }
-    pub fn is_voter(&self, id: ServerId) -> bool {
-        self.members.get(&id).is_some_and(|m| m.role == MemberRole::Participant)
-    }
-    /// A server alone: an ensemble of one.
-    pub fn is_alone(&self) -> bool {
-        self.members.len() <= 1
-    }
-    /// Upstream's text: a line for each member, then `version=` in hexadecimal, no newline at the end.
-    // ZK: QuorumMaj.toString (3.9)
-    pub fn text(&self) -> String {
-        use core::fmt::Write;
-        let mut text = String::new();
-        for (id, member) in &self.members {
-            let role = match member.role {
-                MemberRole::Participant => "participant",
-                MemberRole::Observer => "observer",
-            };
-            let host = BracketedHost(&member.host);
-            let (quorum, election) = (member.quorum_port, member.election_port);
-            let _ = write!(text, "server.{id}={host}:{quorum}:{election}:{role}");
-            if let Some((client, port)) = &member.client {
-                let _ = write!(text, ";{}:{port}", BracketedHost(client));
-            }
-            text.push('\n');
-        }
-        let _ = write!(text, "version={:x}", self.version);
-        text
-    }
-    /// `host:electionPort` of a member, as the election handshake carries it.
-    pub fn election_address(&self, id: ServerId) -> Option<String> {
-        let member = self.members.get(&id)?;
-        Some(alloc::format!("{}:{}", BracketedHost(&member.host), member.election_port))
-    }
-}
-
-/// A host as it stands before a colon: IPv6 literals in brackets.
-struct BracketedHost<'a>(&'a str);
-
-impl core::fmt::Display for BracketedHost<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.0.contains(':') && !self.0.starts_with('[') {
-            write!(f, "[{}]", self.0)
-        } else {
-            f.write_str(self.0)
         }
     }
 }

@@ -157,7 +157,7 @@ fn config() -> Config {
         client: None,
     };
     let members = BTreeMap::from([(ServerId(1), alone)]);
-    Config { limits: crate::limits(), ..Config::new(ServerId(1), Ensemble { members, version: 0 }) }
+    Config { limits: crate::limits(), ..Config::new(ServerId(1), Ensemble { members, hierarchy: None, version: 0 }) }
 }
 
 fn nothing() -> Recovered {

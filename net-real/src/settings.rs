@@ -237,6 +237,6 @@ impl ServerSettings {
             role: MemberRole::Participant,
             client: None,
         };
-        Ensemble { members: [(my_id, member)].into(), version: 0 }
+        Ensemble { members: [(my_id, member)].into(), hierarchy: None, version: 0 }
     }
 }

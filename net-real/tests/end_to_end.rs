@@ -215,7 +215,7 @@ async fn three_servers_elect_write_and_survive_the_leader() {
         client: None,
     };
     let members = (0..3).map(|index| (ServerId(index as i64 + 1), member(index))).collect();
-    let ensemble = Ensemble { members, version: 0 };
+    let ensemble = Ensemble { members, hierarchy: None, version: 0 };
     let settings = |id| {
         let mut settings = ServerSettings::new(Config::new(ServerId(id), ensemble.clone()));
         settings.config.tick = Duration::from_millis(200);

@@ -36,7 +36,7 @@ fn settings(id: i64, count: i64) -> ServerSettings {
         client: None,
     };
     let members = (1..=count).map(|id| (ServerId(id), member(id))).collect();
-    let ensemble = Ensemble { members, version: 0 };
+    let ensemble = Ensemble { members, hierarchy: None, version: 0 };
     let mut settings = ServerSettings::new(Config::new(ServerId(id), ensemble));
     settings.config.tick = Duration::from_millis(500);
     settings.client = Some(Address::new("0.0.0.0", 2181));

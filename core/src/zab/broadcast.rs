@@ -223,7 +223,8 @@ impl Broadcast {
     // ---- commit ----
 
     /// Commits what a quorum holds, in order: acknowledgements are cumulative, so each server is at
-    /// one mark, and everything up to the highest mark that a quorum has reached is committed.
+    /// one mark, and everything up to the highest mark that a quorum has reached is committed. Who
+    /// is at or above a mark changes at marks only, whatever a quorum is.
     // Zab: phase 3, step l.3.2 · ZK: Leader.tryToCommit (3.9)
     pub(crate) fn commit(&self, learners: &BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
         let before = cx.history.committed();

@@ -68,7 +68,9 @@ impl CollectingEpochAcks {
     }
 
     /// One ACKEPOCH. `current` is `None` when the follower had accepted this epoch before: it
-    /// counts for nothing, since it may have accepted it from another leader.
+    /// counts for nothing, since it may have accepted it from another leader. A history that is
+    /// newer than ours matters where its owner could be elected instead; what a server without any
+    /// say has beyond ours was never committed.
     // Zab: phase 1, step l.1.2 · ZK: Leader.waitForEpochAck (3.9) · JIRA: ZOOKEEPER-1191
     pub fn on_ack(
         &mut self,
@@ -79,7 +81,8 @@ impl CollectingEpochAcks {
         config: &Config,
     ) -> Result<bool, FollowerAhead> {
         let Some(current) = current else { return Ok(self.complete(config)) };
-        if (current, last) > ours && !config.planted(Mutant::DiscSkipNewerCheck) {
+        let matters = config.ensemble.has_say(from);
+        if matters && (current, last) > ours && !config.planted(Mutant::DiscSkipNewerCheck) {
             return Err(FollowerAhead { theirs: (current, last), ours });
         }
         self.acked.insert(from);

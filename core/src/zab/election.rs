@@ -159,14 +159,16 @@ impl Election {
             links.notify(from, self.notification(cx), cx);
             return None;
         }
+        // Whose word weighs nothing is never voted for, but by itself.
+        let electable = cx.config.ensemble.has_say(theirs.vote.leader);
         if theirs.round > self.round {
             self.round = theirs.round;
             self.received.clear();
             self.decide_at = None;
-            self.proposal =
-                if theirs.vote.beats(&self.initial) { theirs.vote } else { self.initial };
+            let better = electable && theirs.vote.beats(&self.initial);
+            self.proposal = if better { theirs.vote } else { self.initial };
             self.propose(cx, links);
-        } else if theirs.vote.beats(&self.proposal) {
+        } else if electable && theirs.vote.beats(&self.proposal) {
             self.proposal = theirs.vote;
             self.decide_at = None;
             self.propose(cx, links);

@@ -82,7 +82,7 @@ impl Cluster {
             };
             (ServerId(id), member)
         });
-        let ensemble = Ensemble { members: members.collect(), version: 0 };
+        let ensemble = Ensemble { members: members.collect(), hierarchy: None, version: 0 };
         let mut cluster = Self {
             servers: BTreeMap::new(),
             disks: (1..=voters).map(|id| (ServerId(id), Disk::default())).collect(),

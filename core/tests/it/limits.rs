@@ -21,7 +21,7 @@ fn ensemble(voters: i64) -> Ensemble {
         let role = MemberRole::Participant;
         (ServerId(id), Member { host, quorum_port: 1, election_port: 2, role, client: None })
     };
-    Ensemble { members: (1..=voters).map(member).collect(), version: 0 }
+    Ensemble { members: (1..=voters).map(member).collect(), hierarchy: None, version: 0 }
 }
 
 /// A server alone, its disk and its sockets.

@@ -264,9 +264,8 @@ const FAMILIES: &[(&str, Effect)] = &[
     ("server.", Effect::Used),
     ("ssl.", TLS),
     ("superUser.", Effect::Used),
-    // Hierarchical quorums: a majority instead would be a different, unsafe, ensemble.
-    ("group.", Effect::Refused),
-    ("weight.", Effect::Refused),
+    ("group.", Effect::Used),
+    ("weight.", Effect::Used),
 ];
 
 /// The key that `name` stands for: it may be the full name of the system property, `zookeeper.` in

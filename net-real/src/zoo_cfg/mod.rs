@@ -8,6 +8,7 @@
 mod admission;
 mod auth;
 mod durability;
+mod groups;
 mod jaas;
 mod jvm_flags;
 mod keys;
@@ -139,13 +140,13 @@ impl Reader {
         }
     }
 
-    /// The `server.N` lines, from this file or from the dynamic one.
+    /// The `server.N`, `group.N` and `weight.N` lines, from this file or from the dynamic one.
     // ZK: QuorumPeerConfig.parse, parseDynamicConfig (3.9)
     fn ensemble(&mut self, keys: &Properties, read: &ReadFile<'_>) -> Ensemble {
         let Some(dynamic) = keys.get("dynamicConfigFile") else {
-            return Ensemble { members: self.members(keys), version: 0 };
+            return self.ensemble_of(keys, 0);
         };
-        for (key, property) in keys.iter().filter(|(key, _)| key.starts_with("server.")) {
+        for (key, property) in keys.iter().filter(|(key, _)| is_of_ensemble(key)) {
             let what = format!(
                 "{key} must stand in the file that dynamicConfigFile (line {}) names",
                 dynamic.line
@@ -163,12 +164,20 @@ impl Reader {
         };
         let properties = self.properties(&path, &text);
         for (key, property) in &properties {
-            if !key.starts_with("server.") {
-                let what = format!("expected server.N=… only in a dynamic file, found {key}");
+            if !is_of_ensemble(key) {
+                let what = format!(
+                    "expected server.N=…, group.N=… and weight.N=… only in a dynamic file, found {key}"
+                );
                 self.error(&property.file, property.line, what);
             }
         }
-        Ensemble { members: self.members(&properties), version: version_of(&path) }
+        self.ensemble_of(&properties, version_of(&path))
+    }
+
+    fn ensemble_of(&mut self, keys: &Properties, version: u64) -> Ensemble {
+        let mut ensemble = Ensemble { members: self.members(keys), hierarchy: None, version };
+        self.groups(keys, &mut ensemble);
+        ensemble
     }
 
     fn members(&mut self, keys: &Properties) -> BTreeMap<ServerId, Member> {
@@ -433,6 +442,11 @@ fn parse_id(text: &str) -> Result<ServerId, String> {
         Ok(id @ 1..=254) => Ok(ServerId(id)),
         _ => Err(format!("expected a server id from 1 to 254, found {text:?}")),
     }
+}
+
+/// Does the key stand in a dynamic file, where there is one?
+fn is_of_ensemble(key: &str) -> bool {
+    ["server.", "group.", "weight."].iter().any(|family| key.starts_with(family))
 }
 
 /// `zoo.cfg.dynamic.1a` has version 0x1a, `zoo.cfg.dynamic` has 0.

@@ -7,7 +7,8 @@ use crate::settings::{AutoPurge, Birth, Syncing};
 use zebu_core::auth::digest::Algorithm;
 use zebu_core::auth::sasl::UserKey;
 use zebu_core::config::{
-    AuthConfig, Containers, DigestConfig, EnsembleNameConfig, SaslConfig, Secret, X509Config,
+    AuthConfig, Containers, DigestConfig, EnsembleNameConfig, Hierarchy, SaslConfig, Secret,
+    X509Config,
 };
 use zebu_core::storage::Layout;
 
@@ -189,6 +190,21 @@ fn members_of_a_dynamic_file() {
 }
 
 #[test]
+fn groups_and_weights() {
+    let hierarchy = Hierarchy {
+        groups: [(1, [ServerId(1)].into()), (2, [ServerId(2)].into())].into(),
+        weights: [(ServerId(1), 3)].into(),
+    };
+    let lines = "group.1=1\ngroup.2=2\nweight.1=3\n";
+    let cfg = good(&format!("{ENSEMBLE}{lines}"), &[("/var/zk/myid", "2\n")]);
+    assert_eq!(cfg.settings.config.ensemble.hierarchy.as_ref(), Some(&hierarchy));
+    let dynamic = format!("server.1=a:1:2;5\nserver.2=b:1:2\n{lines}");
+    let files = [("/etc/dynamic", dynamic.as_str()), ("/d/myid", "1")];
+    let cfg = good("dataDir=/d\ndynamicConfigFile=/etc/dynamic\n", &files);
+    assert_eq!(cfg.settings.config.ensemble.hierarchy, Some(hierarchy));
+}
+
+#[test]
 fn keys_without_effect_are_warned_about_by_name() {
     let text = "dataDir=/d\nclientPort=2181\nadmin.serverPort=1\nclientPort=2182\nssl.ciphers=x\nsslQuorum=false\nadmin.enableServer=false\nnio.numWorkerThreads=4\n";
     let cfg = good(text, &[]);
@@ -261,7 +277,25 @@ fn errors_name_file_line_and_what_was_expected() {
             three("server.x=zoo4:1:2"),
             "/etc/zoo.cfg:10: server.x: expected a server id from 1 to 254, found \"x\"",
         ),
-        (three("group.1=1:2"), "/etc/zoo.cfg:10: group.1 is not carried out by Zebu yet"),
+        (three("group.1=1"), "/etc/zoo.cfg:8: server.2 is in no group"),
+        (three("weight.1=2"), "/etc/zoo.cfg:7: server.1 is in no group"),
+        (three("group.1=1:2:4"), "/etc/zoo.cfg:10: group.1: there is no server.4"),
+        (three("group.1=1:2:3"), "/etc/zoo.cfg:10: group.1: server 3 is an observer"),
+        (three("group.1=1:2:1"), "/etc/zoo.cfg:10: group.1: server 1 is in group.1 already"),
+        (three("group.1=1,2"), "/etc/zoo.cfg:10: group.1: expected a server id from 1 to 254"),
+        (three("group.a=1:2"), "/etc/zoo.cfg:10: group.a: expected a number behind"),
+        (
+            three("group.1=1\ngroup.2=2:1"),
+            "/etc/zoo.cfg:11: group.2: server 1 is in group.1 already",
+        ),
+        (
+            three("group.1=1:2\nweight.1=-1"),
+            "/etc/zoo.cfg:11: weight.1: expected a whole number from 0, found \"-1\"",
+        ),
+        (
+            three("group.1=1:2\nweight.1=0\nweight.2=0"),
+            "/etc/zoo.cfg:10: no participant has a weight above 0",
+        ),
         (three("sslQuorum=true"), "/etc/zoo.cfg:10: sslQuorum is not carried out by Zebu yet"),
         (
             three("minSessionTimeout=90000"),
