@@ -14,6 +14,7 @@ use crate::time::Duration;
 
 mod admission;
 mod ensemble;
+mod observers;
 mod records;
 mod sessions;
 
@@ -21,6 +22,7 @@ pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
 pub use ensemble::{Ensemble, Hierarchy, Member, MemberRole};
+pub use observers::Observers;
 pub use records::Records;
 pub use sessions::{LocalSessions, ReadOnlyMode};
 
@@ -56,6 +58,7 @@ pub struct Config {
     pub extended_types: bool,
     pub local_sessions: LocalSessions,
     pub read_only_mode: ReadOnlyMode,
+    pub observers: Observers,
     pub auth: AuthConfig,
     /// `zookeeper.enforceQuota`: writes that would exceed a hard limit are refused; default no.
     pub enforce_quota: bool,
@@ -157,10 +160,15 @@ impl Config {
             enforce_quota: false,
             local_sessions: LocalSessions::default(),
             read_only_mode: ReadOnlyMode::default(),
+            observers: Observers::default(),
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,
         }
+    }
+    /// As what this server takes part.
+    pub fn role(&self) -> MemberRole {
+        self.ensemble.role_of(self.my_id)
     }
     pub fn init_timeout(&self) -> Duration {
         self.tick * self.init_limit

@@ -39,6 +39,18 @@ mutants! {
     EpochWriteInPlace = "epoch_write_in_place" => "Z-EPOCH L-BOOT";
     /// Votes compare round and zxid for servers that already lead or follow.
     FleRejoinFullVoteEq = "fle_rejoin_full_vote_eq" => "L-JOIN";
+    /// Observers' votes count in an election.
+    FleCountObservers = "fle_count_observers" => "Z-ELEC L-CLI Z-QUOR";
+    /// Observers count among those who report and acknowledge an epoch.
+    DiscObserverEpoch = "disc_observer_epoch" => "Z-ELEC Z-LEAD Z-EPOCH";
+    /// INFORMs that come before UPTODATE are thrown away.
+    ObsDropInformsInSync = "obs_drop_informs_in_sync" => "L-EQ C-SYNC T-EQ C-MONO";
+    /// Synchronized observers count among those who hold a proposal.
+    ObserverAckCounts = "observer_ack_counts" => "Z-QUOR Z-KEEP";
+    /// Every voter weighs the same.
+    WeightsIgnored = "weights_ignored" => "Z-ELEC Z-QUOR";
+    /// A majority of all voters is a quorum, in whatever groups they are.
+    GroupsIgnored = "groups_ignored" => "Z-ELEC Z-QUOR";
     /// Proposals of a DIFF are logged only when UPTODATE comes.
     SyncLogAtUptodate = "sync_log_at_uptodate" => "D-ACK Z-QUOR Z-KEEP";
     /// At NEWLEADER all received proposals are applied, committed or not.

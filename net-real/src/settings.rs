@@ -194,6 +194,8 @@ impl ServerSettings {
     /// Defaults for `config`: election and quorum ports at this member's address, no clients.
     pub fn new(config: Config) -> Self {
         let member = config.ensemble.members.get(&config.my_id);
+        // An observer never leads, so nobody dials its quorum port.
+        let leads = config.role() == MemberRole::Participant;
         let at = |port: fn(&Member) -> u16| {
             member.map(|member| Address::new(member.host.clone(), port(member)))
         };
@@ -201,7 +203,7 @@ impl ServerSettings {
             storage: Self::storage_of(&config),
             client: None,
             election: at(|member| member.election_port),
-            quorum: at(|member| member.quorum_port),
+            quorum: at(|member| member.quorum_port).filter(|_| leads),
             bind_retry: BindRetry::Times(3),
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),

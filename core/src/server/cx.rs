@@ -59,6 +59,7 @@ pub(crate) struct Cx {
 
 impl Cx {
     pub(crate) fn new(config: Config, recovered: Recovered, now: Now) -> Self {
+        let config = misread(config);
         let Recovered { database, window, epochs } = recovered;
         assert!(epochs.current <= epochs.accepted, "recovered {epochs:?}");
         let mut rng = Rng::new(config.seed ^ config.my_id.0 as u64);
@@ -130,6 +131,12 @@ impl Cx {
 
     pub(crate) fn leads_others(&self) -> bool {
         self.role == RoleName::Leading && !self.config.ensemble.is_alone()
+    }
+    /// How long an observer that lost its leader waits before it asks for another.
+    pub(crate) fn observers_pause(&mut self) -> Duration {
+        let spec = &self.config.observers;
+        let most = spec.election_delay_max + spec.reconnect_delay_max;
+        Duration::from_nanos(self.rng.below((most.as_nanos() as u64).max(1)))
     }
 
     // ---- storage ----
@@ -310,6 +317,19 @@ impl Cx {
         let database = Box::new(self.database.clone());
         self.push(Action::TakeSnapshot { database });
     }
+}
+
+/// Planted mistakes about who is a quorum: a configuration that says something else.
+fn misread(mut config: Config) -> Config {
+    if config.planted(Mutant::GroupsIgnored) {
+        config.ensemble.hierarchy = None;
+    }
+    if config.planted(Mutant::WeightsIgnored)
+        && let Some(hierarchy) = &mut config.ensemble.hierarchy
+    {
+        hierarchy.weights.clear();
+    }
+    config
 }
 
 /// How much is applied until the next snapshot: some transactions, or some bytes of them.

@@ -1,7 +1,7 @@
 //! One server: typed events in, typed actions out. Routes to the role, holds no rules.
 //!
 //! ```text
-//!   Settling --log durable--> Looking --elected--> Following --UPTODATE--> (serves)
+//!   Settling --log durable--> Looking --elected--> Following, Observing --UPTODATE--> (serves)
 //!      ^                         \------------> Leading --established--> (serves)
 //!      \------------------- term over ---------------/
 //! ```
@@ -26,19 +26,20 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
-use crate::config::Config;
+use crate::config::{Config, MemberRole};
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId};
 use crate::mutant::Mutant;
 use crate::proto::{
     ClientMessage, ClientRequest, Forwarded, Notification, PeerState, QuorumPacket, Request,
 };
 use crate::session::SessionIds;
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use crate::tree::Database;
 use crate::zab::broadcast::{Broadcast, Certainty, Origin, Question};
 use crate::zab::election::{Decision, Election, Settled};
 use crate::zab::follower::{FailedTerms, Following, Heard};
 use crate::zab::leader::{Asked, Leading, StepDown};
+use crate::zab::learner_link::LearnerLink;
 
 use cx::Cx;
 use links::Links;
@@ -67,8 +68,10 @@ enum Role {
     /// Between terms: everything logged must be durable before a vote may mention it.
     Settling {
         until: Ticket,
+        not_before: Instant,
     },
     Looking(Election),
+    /// An observer too: see [`Following::role`].
     Following(Following, Settled),
     Leading(Leading, Settled),
 }
@@ -87,7 +90,7 @@ impl Server {
             ids.observe(session);
         }
         let order = Order::new(ids, &config);
-        let role = Role::Settling { until: Ticket(0) };
+        let role = Role::Settling { until: Ticket(0), not_before: now.mono };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();
         let mut server = Self {
@@ -151,7 +154,9 @@ impl Server {
     /// When to call again even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
         let of_role = match &self.role {
-            Role::Settling { .. } => None,
+            Role::Settling { not_before, .. } => {
+                Some(*not_before).filter(|at| *at > self.cx.now.mono)
+            }
             Role::Looking(election) => Some(election.deadline()),
             Role::Following(following, _) => Some(following.deadline(&self.cx)),
             Role::Leading(leading, _) => Some(leading.deadline(&self.cx)),
@@ -174,7 +179,10 @@ impl Server {
         match &self.role {
             Role::Leading(..) if self.cx.config.ensemble.is_alone() => "standalone",
             Role::Leading(..) => "leader",
-            Role::Following(..) => "follower",
+            Role::Following(following, _) => match following.role() {
+                MemberRole::Participant => "follower",
+                MemberRole::Observer => "observer",
+            },
             Role::Looking(_) if self.cx.read_only.is_on() => "read-only",
             Role::Looking(_) | Role::Settling { .. } => "looking",
         }
@@ -198,6 +206,8 @@ impl Server {
         }
         let vote = match &self.role {
             Role::Settling { .. } => return,
+            // It has none, and who asks would answer.
+            Role::Following(_, settled) if settled.state == PeerState::Observing => return,
             Role::Looking(election) => election.notification(&self.cx),
             Role::Following(_, settled) | Role::Leading(_, settled) => {
                 settled.notification(&self.cx)
@@ -244,7 +254,7 @@ impl Server {
                     PeerMessage::Quorum(QuorumPacket::Proposal(_)) => {
                         self.cx.metrics.proposals_received += 1;
                     }
-                    PeerMessage::Quorum(QuorumPacket::Commit { .. }) => {
+                    PeerMessage::Quorum(QuorumPacket::Commit { .. } | QuorumPacket::Inform(_)) => {
                         self.cx.metrics.commits_received += 1;
                     }
                     _ => {}
@@ -287,7 +297,9 @@ impl Server {
                 self.decide(decision);
             }
             Role::Following(_, settled) | Role::Leading(_, settled) => {
-                if notification.state == PeerState::Looking {
+                // Nobody asks an observer, not even one whose question it answers.
+                let has_vote = settled.state != PeerState::Observing;
+                if has_vote && notification.state == PeerState::Looking {
                     let answer = settled.notification(cx);
                     links.notify(from, answer, cx);
                 }
@@ -523,13 +535,22 @@ impl Server {
         self.cx.note(Note::Refused(format!("{}: {why}", self.mode())));
         self.cx.note(Note::Role(RoleName::Looking));
         self.cx.deliver_logged();
-        self.role = Role::Settling { until: self.cx.last_ticket() };
+        let observes = match &self.role {
+            Role::Following(following, _) => following.role() == MemberRole::Observer,
+            Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => false,
+        };
+        let pause = if observes { self.cx.observers_pause() } else { Duration::ZERO };
+        let not_before = self.cx.now.mono + pause;
+        self.role = Role::Settling { until: self.cx.last_ticket(), not_before };
         self.begin_term();
     }
 
     /// Enters the election as soon as everything logged is durable.
     fn begin_term(&mut self) {
-        let Role::Settling { until } = self.role else { return };
+        let Role::Settling { until, not_before } = self.role else { return };
+        if self.cx.now.mono < not_before {
+            return;
+        }
         if !self.cx.is_durable(until) && !self.cx.config.planted(Mutant::VoteBeforeDurable) {
             return;
         }
@@ -565,7 +586,13 @@ impl Server {
                 Err(why) => self.end_term(&format!("{why}")),
             }
         } else {
-            self.cx.note(Note::Role(RoleName::Following));
+            let role = match settled.state {
+                PeerState::Observing => RoleName::Observing,
+                PeerState::Looking | PeerState::Following | PeerState::Leading => {
+                    RoleName::Following
+                }
+            };
+            self.cx.note(Note::Role(role));
             self.links.refuse_parked(&mut self.cx);
             let following = Following::enter(leader, self.failed_terms, &mut self.cx);
             self.role = Role::Following(following, settled);
@@ -577,14 +604,15 @@ impl Server {
     fn peer_state(&self) -> &'static str {
         match &self.role {
             Role::Leading(..) => "leading",
+            Role::Following(_, settled) if settled.state == PeerState::Observing => "observing",
             Role::Following(..) => "following",
             Role::Looking(_) | Role::Settling { .. } => "looking",
         }
     }
-    fn learners(&self) -> Option<(usize, usize)> {
+    fn learners(&self) -> Option<impl Iterator<Item = &LearnerLink>> {
         match &self.role {
             Role::Leading(leading, _) if !self.cx.config.ensemble.is_alone() => {
-                Some((leading.learners(), leading.synced_followers()))
+                Some(leading.learners())
             }
             Role::Leading(..) | Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {
                 None
@@ -595,6 +623,17 @@ impl Server {
     fn proposal_sizes(&self) -> [i64; 3] {
         self.proposals
             .map_or([-1; 3], |(last, least, most)| [last as i64, least as i64, most as i64])
+    }
+    /// Whom an observer has for its leader.
+    fn observed(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Following(following, _) if following.role() == MemberRole::Observer => {
+                Some(following.leader)
+            }
+            Role::Following(..) | Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => {
+                None
+            }
+        }
     }
     fn pending_syncs(&self) -> usize {
         match &self.role {

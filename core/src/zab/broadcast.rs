@@ -20,6 +20,7 @@ use crate::txn::codec;
 use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
 
 use super::containers::Containers;
+use super::forwarding;
 use super::leader::StepDown;
 use super::learner_link::{LearnerLink, LearnerState};
 use super::quorum::is_quorum;
@@ -152,12 +153,7 @@ impl Broadcast {
         let zxid = txn.header.zxid;
         let entry = codec::encode(txn);
         self.proposed = zxid;
-        for (&link, learner) in learners {
-            if learner.is_forwarded_to() {
-                learner.sent_proposal(zxid, cx.now.mono);
-                cx.send(link, QuorumPacket::Proposal(entry.clone()));
-            }
-        }
+        forwarding::propose(&entry, learners, cx);
         let size = entry.payload.len();
         cx.append(entry);
         size
@@ -226,7 +222,7 @@ impl Broadcast {
     /// one mark, and everything up to the highest mark that a quorum has reached is committed. Who
     /// is at or above a mark changes at marks only, whatever a quorum is.
     // Zab: phase 3, step l.3.2 · ZK: Leader.tryToCommit (3.9)
-    pub(crate) fn commit(&self, learners: &BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
+    pub(crate) fn commit(&self, learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
         let before = cx.history.committed();
         if before == cx.history.logged() {
             return;
@@ -237,7 +233,7 @@ impl Broadcast {
             if id == me {
                 return durable_here;
             }
-            let synced = learners.values().filter(|l| l.id == Some(id) && l.is_synced());
+            let synced = learners.values().filter(|l| l.speaks_for(id) && l.is_synced());
             synced.map(|l| l.acked).max().unwrap_or(Zxid::ZERO)
         };
         let ensemble = &cx.config.ensemble;
@@ -246,20 +242,22 @@ impl Broadcast {
         if cx.config.planted(Mutant::CommitWithoutQuorum) {
             committed = Some(durable_here);
         }
+        if cx.config.planted(Mutant::ObserverAckCounts) {
+            let observers = learners.values().filter(|l| !l.votes() && l.is_synced()).count();
+            let holders = |z: &Zxid| ensemble.voters().filter(|id| mark(*id) >= *z).count();
+            let enough = |z: &Zxid| 2 * (observers + holders(z)) > ensemble.voters().count();
+            committed = ensemble.voters().map(mark).filter(enough).max();
+        }
         let Some(committed) = committed.filter(|z| *z > before) else { return };
         cx.history.commit(committed);
-        let newly: Vec<Zxid> = cx
+        let newly: Vec<_> = cx
             .history
             .outstanding()
-            .map(|e| e.zxid())
-            .skip_while(|z| *z <= before)
-            .take_while(|z| *z <= committed)
+            .skip_while(|e| e.zxid() <= before)
+            .take_while(|e| e.zxid() <= committed)
+            .cloned()
             .collect();
-        for (&link, learner) in learners.iter().filter(|(_, l)| l.is_forwarded_to()) {
-            for &zxid in newly.iter().filter(|z| **z <= learner.forwarded) {
-                cx.send(link, QuorumPacket::Commit { zxid });
-            }
-        }
+        forwarding::commit(&newly, learners, cx);
     }
 
     /// `zxid` was delivered here.
@@ -300,7 +298,7 @@ impl Broadcast {
         let (me, round) = (cx.config.my_id, oldest.round);
         let confirmed = cx.config.planted(Mutant::SyncWithoutQuorum)
             || is_quorum(&cx.config.ensemble, |id| {
-                id == me || learners.values().any(|l| l.id == Some(id) && l.answered >= round)
+                id == me || learners.values().any(|l| l.speaks_for(id) && l.answered >= round)
             });
         let delivered =
             cx.visible_zxid() >= oldest.behind || cx.config.planted(Mutant::SyncReplyBypassesApply);

@@ -28,7 +28,13 @@ impl ProposingEpoch {
         Self { accepted: [(my_id, accepted)].into(), floor }
     }
 
-    /// A learner reported. When a quorum has: the new epoch.
+    /// One whose promise binds nobody has accepted this epoch. A later one spares it from having to
+    /// break its promise.
+    pub fn on_observed(&mut self, accepted: Epoch) {
+        self.floor = self.floor.max(accepted);
+    }
+
+    /// A voter reported. When a quorum has: the new epoch.
     // Zab: phase 1, step l.1.1 · ZK: Leader.getEpochToPropose (3.9) · JIRA: ZOOKEEPER-1343
     pub fn on_report(&mut self, from: ServerId, accepted: Epoch, config: &Config) -> Option<Epoch> {
         self.accepted.insert(from, accepted);
@@ -36,7 +42,9 @@ impl ProposingEpoch {
     }
 
     pub fn chosen(&self, config: &Config) -> Option<Epoch> {
-        if !is_quorum(&config.ensemble, |id| self.accepted.contains_key(&id)) {
+        let with_observers = config.planted(Mutant::DiscObserverEpoch)
+            && is_majority_of_any(self.accepted.len(), config);
+        if !is_quorum(&config.ensemble, |id| self.accepted.contains_key(&id)) && !with_observers {
             return None;
         }
         let highest = self.accepted.values().copied().fold(self.floor, Epoch::max);
@@ -91,7 +99,14 @@ impl CollectingEpochAcks {
 
     pub fn complete(&self, config: &Config) -> bool {
         is_quorum(&config.ensemble, |id| self.acked.contains(&id))
+            || config.planted(Mutant::DiscObserverEpoch)
+                && is_majority_of_any(self.acked.len(), config)
     }
+}
+
+/// A planted mistake's quorum: so many of the ensemble, whoever they are.
+fn is_majority_of_any(agreed: usize, config: &Config) -> bool {
+    agreed > config.ensemble.voters().count() / 2
 }
 
 /// Follower, step f.1.2: LEADERINFO came; its epoch is on its way to disk.

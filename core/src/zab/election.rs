@@ -9,7 +9,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::config::{Config, Ensemble};
+use crate::config::{Config, Ensemble, MemberRole};
 use crate::ids::{ServerId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{Notification, PeerState};
@@ -29,6 +29,11 @@ pub struct Vote {
 }
 
 impl Vote {
+    /// What an observer asks with: beaten by any other.
+    // ZK: FastLeaderElection.getInitId, getInitLastLoggedZxid, getPeerEpoch (3.9)
+    const NONE: Self =
+        Self { leader: ServerId(i64::MIN), zxid: Zxid::from_wire(i64::MIN), epoch: i64::MIN };
+
     /// The order that decides an election.
     // ZK: FastLeaderElection.totalOrderPredicate (3.9)
     pub fn beats(&self, other: &Self) -> bool {
@@ -79,6 +84,8 @@ pub struct Election {
     settled: BTreeMap<ServerId, Received>,
     /// A quorum agrees; better votes may come until then.
     decide_at: Option<Instant>,
+    /// What those without a vote were told, and when.
+    told: BTreeMap<ServerId, (Vote, i64, Instant)>,
     resend_at: Instant,
     resend_after: Duration,
 }
@@ -98,7 +105,11 @@ impl Election {
         } else {
             cx.history.logged()
         };
-        let initial = Vote { leader: cx.config.my_id, zxid, epoch: i64::from(epochs.current.0) };
+        let initial = if cx.config.ensemble.is_voter(cx.config.my_id) {
+            Vote { leader: cx.config.my_id, zxid, epoch: i64::from(epochs.current.0) }
+        } else {
+            Vote::NONE
+        };
         let mut election = Self {
             round: previous_round + 1,
             initial,
@@ -106,6 +117,7 @@ impl Election {
             received: BTreeMap::new(),
             settled: BTreeMap::new(),
             decide_at: None,
+            told: BTreeMap::new(),
             resend_at: cx.now.mono + cx.config.min_notification_interval,
             resend_after: cx.config.min_notification_interval,
         };
@@ -131,9 +143,12 @@ impl Election {
         links: &mut Links,
     ) -> Option<Decision> {
         let ensemble = &cx.config.ensemble;
-        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) {
-            // A stranger or an observer asks: it is told our vote, and has none itself.
-            links.notify(from, self.notification(cx), cx);
+        let counts = ensemble.is_voter(from)
+            || cx.config.planted(Mutant::FleCountObservers) && ensemble.members.contains_key(&from);
+        if !counts || !ensemble.is_voter(n.leader) {
+            if n.state == PeerState::Looking {
+                self.answer(from, cx, links);
+            }
             return None;
         }
         let theirs = Received { vote: Vote::of(n), round: n.round, state: n.state };
@@ -141,6 +156,24 @@ impl Election {
             PeerState::Looking => self.on_looking(from, theirs, cx, links),
             PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx),
             PeerState::Observing => None,
+        }
+    }
+
+    /// A stranger or an observer asks: it is told our vote, and has none itself.
+    // Departs: upstream answers every message, and its observers answer in turn when their round is
+    // the later one, as fast as the network carries it.
+    fn answer(&mut self, from: ServerId, cx: &mut Cx, links: &mut Links) {
+        let now = cx.now.mono;
+        let answer = (self.proposal, self.round, now);
+        let is_news = self.told.get(&from).is_none_or(|(vote, round, at)| {
+            (*vote, *round) != (self.proposal, self.round)
+                || now.since(*at) >= cx.config.min_notification_interval
+        });
+        if is_news {
+            if cx.config.ensemble.members.contains_key(&from) {
+                self.told.insert(from, answer);
+            }
+            links.notify(from, self.notification(cx), cx);
         }
     }
 
@@ -156,6 +189,10 @@ impl Election {
             return None;
         }
         if theirs.round < self.round {
+            // Nobody goes by an observer's round.
+            if self.initial == Vote::NONE {
+                return None;
+            }
             links.notify(from, self.notification(cx), cx);
             return None;
         }
@@ -184,7 +221,11 @@ impl Election {
         let agrees = |id| {
             self.received.get(&id).is_some_and(|r| r.round == self.round && r.vote == self.proposal)
         };
-        if !is_quorum(&cx.config.ensemble, agrees) {
+        let ensemble = &cx.config.ensemble;
+        let with_observers = cx.config.planted(Mutant::FleCountObservers)
+            && 2 * ensemble.members.keys().filter(|id| agrees(**id)).count()
+                > ensemble.voters().count();
+        if !is_quorum(ensemble, agrees) && !with_observers {
             self.decide_at = None;
             return None;
         }
@@ -206,8 +247,11 @@ impl Election {
     }
 
     fn settle(&self, vote: Vote, round: i64, cx: &Cx) -> Decision {
-        let state =
-            if vote.leader == cx.config.my_id { PeerState::Leading } else { PeerState::Following };
+        let state = match cx.config.role() {
+            _ if vote.leader == cx.config.my_id => PeerState::Leading,
+            MemberRole::Participant => PeerState::Following,
+            MemberRole::Observer => PeerState::Observing,
+        };
         Decision { settled: Settled { vote, round, state } }
     }
 

@@ -1,5 +1,9 @@
-//! A follower's term: from the election's decision through the three phases until the link to the
-//! leader is gone or silent. Dispatch only; the steps are in the phases' files.
+//! A learner's term, a follower's or an observer's: from the election's decision through the three
+//! phases until the link to the leader is gone or silent. Dispatch only; the steps are in the phases'
+//! files.
+//!
+//! An observer differs in three places: how it introduces itself, that an older epoch than one it
+//! accepted will do, and that in broadcast it is told what is committed (INFORM) and asked nothing.
 //!
 //! ```text
 //!   Connecting --LinkUp--> Greeted --LEADERINFO--> Accepting --durable--> Synchronizing --UPTODATE--> Broadcast
@@ -7,6 +11,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::config::MemberRole;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
@@ -16,7 +21,7 @@ use crate::time::{Duration, Instant};
 
 use super::PeerMisbehaved;
 use super::discovery::Accepting;
-use super::synchronization::{FollowerSync, check_follows};
+use super::synchronization::{LearnerSync, check_follows, on_inform};
 
 /// Before a leader is tried again that could not be synchronized with: twice as long each time.
 // Departs: upstream begins anew at once, and is slowed down by FastLeaderElection.finalizeWait
@@ -30,6 +35,7 @@ pub const LEARNER_PROTOCOL_VERSION: i32 = 0x10000;
 #[derive(Clone, Debug)]
 pub struct Following {
     pub leader: ServerId,
+    role: MemberRole,
     link: Option<LinkId>,
     phase: Phase,
     /// The leader was heard from, or the term began.
@@ -66,7 +72,7 @@ enum Phase {
     Connecting,
     Greeted,
     Accepting(Accepting),
-    Synchronizing(FollowerSync),
+    Synchronizing(LearnerSync),
     Broadcast,
 }
 
@@ -92,6 +98,7 @@ impl Following {
         }
         Self {
             leader,
+            role: cx.config.role(),
             link: None,
             phase: Phase::Connecting,
             heard_at: cx.now.mono,
@@ -104,6 +111,9 @@ impl Following {
 
     pub(crate) fn link(&self) -> Option<LinkId> {
         self.link
+    }
+    pub(crate) fn role(&self) -> MemberRole {
+        self.role
     }
 
     /// This term is over: what the next one is to know about it.
@@ -130,7 +140,11 @@ impl Following {
             config_version: cx.config.ensemble.version as i64,
         };
         let accepted = cx.epochs.accepted;
-        cx.send(link, QuorumPacket::FollowerInfo { accepted, info });
+        let greeting = match self.role {
+            MemberRole::Participant => QuorumPacket::FollowerInfo { accepted, info },
+            MemberRole::Observer => QuorumPacket::ObserverInfo { accepted, info },
+        };
+        cx.send(link, greeting);
     }
 
     // ZK: Learner.connectToLeader (3.9)
@@ -196,6 +210,9 @@ impl Following {
                 QuorumPacket::Snap { zxid } => sync.on_snap(zxid, cx)?,
                 QuorumPacket::Proposal(entry) => sync.on_proposal(entry, cx)?,
                 QuorumPacket::Commit { zxid } => sync.on_commit(zxid, cx)?,
+                QuorumPacket::Inform(entry) if self.role == MemberRole::Observer => {
+                    sync.on_inform(entry, cx)?;
+                }
                 QuorumPacket::NewLeader { zxid, .. } => sync.on_new_leader(zxid, cx)?,
                 QuorumPacket::UpToDate => {
                     sync.on_up_to_date(cx)?;
@@ -228,7 +245,9 @@ impl Following {
         let accepting = if epoch > accepted {
             let durable_at = Some(cx.save_accepted(epoch));
             Accepting { epoch, durable_at, current: Some(current) }
-        } else if epoch == accepted {
+        } else if epoch == accepted || (self.role == MemberRole::Observer && epoch >= current) {
+            // Departs: upstream's observers refuse an epoch older than the one they accepted, for as
+            // long as it lasts. Nobody counted on their promise.
             Accepting { epoch, durable_at: None, current: None }
         } else {
             return Err(PeerMisbehaved::EpochWentBack { sent: epoch, accepted });
@@ -237,21 +256,24 @@ impl Following {
         Ok(())
     }
 
-    // Zab: phase 3 · ZK: Follower.processPacket (3.9)
+    // Zab: phase 3 · ZK: Follower.processPacket, Observer.processPacket (3.9)
     fn on_broadcast(&mut self, packet: QuorumPacket, cx: &mut Cx) -> Result<Heard, PeerMisbehaved> {
-        match packet {
-            QuorumPacket::Proposal(entry) => {
+        match (self.role, packet) {
+            (MemberRole::Participant, QuorumPacket::Proposal(entry)) => {
                 check_follows(&entry, cx)?;
                 cx.append(entry);
             }
-            QuorumPacket::Commit { zxid } => {
+            (MemberRole::Participant, QuorumPacket::Commit { zxid }) => {
                 if zxid > cx.history.logged() {
                     let logged = cx.history.logged();
                     return Err(PeerMisbehaved::CommitBeyondLog { zxid, logged });
                 }
                 cx.history.commit(zxid);
             }
-            QuorumPacket::Ping { zxid } => {
+            (MemberRole::Observer, QuorumPacket::Inform(entry)) => on_inform(entry, cx)?,
+            // INFORM says both.
+            (MemberRole::Observer, QuorumPacket::Proposal(_) | QuorumPacket::Commit { .. }) => {}
+            (_, QuorumPacket::Ping { zxid }) => {
                 let touched = core::mem::take(&mut self.touched);
                 let touched = if cx.config.planted(Mutant::TouchNotForwarded) {
                     alloc::vec::Vec::new()
@@ -262,13 +284,13 @@ impl Following {
                     cx.send(link, QuorumPacket::PingReply { zxid, touched });
                 }
             }
-            QuorumPacket::Sync => {
+            (_, QuorumPacket::Sync) => {
                 return Ok(self.syncs.pop_front().map_or(Heard::Nothing, Heard::Synced));
             }
-            QuorumPacket::Revalidated { session, valid } => {
+            (_, QuorumPacket::Revalidated { session, valid }) => {
                 return Ok(Heard::Revalidated { session, valid });
             }
-            other => return Err(unexpected(&other, "broadcast")),
+            (_, other) => return Err(unexpected(&other, "broadcast")),
         }
         Ok(Heard::Nothing)
     }
@@ -281,7 +303,7 @@ impl Following {
                 if accepting.durable_at.is_none_or(|ticket| cx.is_durable(ticket)) {
                     let (last, current) = (cx.history.logged(), accepting.current);
                     cx.send(link, QuorumPacket::AckEpoch { last, current });
-                    self.phase = Phase::Synchronizing(FollowerSync::enter(accepting.epoch));
+                    self.phase = Phase::Synchronizing(LearnerSync::enter(accepting.epoch));
                 }
             }
             Phase::Synchronizing(sync) => {
@@ -301,6 +323,9 @@ impl Following {
 
     /// One ACK for each proposal, in order: Java leaders count them one by one.
     fn acknowledge_proposals(&mut self, link: LinkId, cx: &mut Cx) {
+        if self.role == MemberRole::Observer {
+            return;
+        }
         let durable = if cx.config.planted(Mutant::AckBeforeSync) {
             cx.history.logged()
         } else {

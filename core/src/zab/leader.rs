@@ -7,25 +7,28 @@
 //! ```
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::config::MemberRole;
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::mutant::Mutant;
-use crate::proto::{Forwarded, QuorumPacket};
+use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
 use crate::server::links::Parked;
-use crate::server::{Action, CloseReason, Note, PeerMessage, SyncKind, Ticket};
+use crate::server::{CloseReason, Note, PeerMessage, Ticket};
 use crate::time::Instant;
 
 use super::PeerMisbehaved;
 use super::broadcast::{Broadcast, Certainty, Origin, Question};
-use super::catch_up;
 use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
+use super::forwarding;
 use super::learner_link::{LearnerLink, LearnerState};
 use super::quorum::is_quorum;
 use super::synchronization::CollectingNewLeaderAcks;
+
+/// A leader's epoch is one above what its voters have accepted; upstream's is signed.
+const EPOCH_MAX: Epoch = Epoch(i32::MAX as u32);
 
 #[derive(Clone, Debug)]
 pub struct Leading {
@@ -127,11 +130,8 @@ impl Leading {
     pub(crate) fn learner_links(&self) -> Vec<LinkId> {
         self.learners.keys().copied().collect()
     }
-    pub(crate) fn synced_followers(&self) -> usize {
-        self.learners.values().filter(|l| l.state == LearnerState::Active).count()
-    }
-    pub(crate) fn learners(&self) -> usize {
-        self.learners.len()
+    pub(crate) fn learners(&self) -> impl Iterator<Item = &LearnerLink> {
+        self.learners.values()
     }
 
     // ---- links ----
@@ -180,10 +180,10 @@ impl Leading {
         let (state, id) = (learner.state, learner.id);
         let fault = match (state, packet) {
             (LearnerState::Greeting, QuorumPacket::FollowerInfo { accepted, info }) => {
-                return self.on_follower_info(link, info.id, accepted, cx);
+                return self.on_greeting(link, MemberRole::Participant, accepted, &info, cx);
             }
-            (LearnerState::Greeting, QuorumPacket::ObserverInfo { .. }) => {
-                CloseReason::Misbehaved("observers are not served yet".into())
+            (LearnerState::Greeting, QuorumPacket::ObserverInfo { accepted, info }) => {
+                return self.on_greeting(link, MemberRole::Observer, accepted, &info, cx);
             }
             (LearnerState::Accepting, QuorumPacket::AckEpoch { last, current }) => {
                 return self.on_ack_epoch(link, last, current, cx);
@@ -223,21 +223,33 @@ impl Leading {
 
     // ---- phase 1 ----
 
-    fn on_follower_info(
+    /// FOLLOWERINFO or OBSERVERINFO. Whoever is no voter of this ensemble is served all the same: it
+    /// may be about to become one.
+    fn on_greeting(
         &mut self,
         link: LinkId,
-        id: ServerId,
+        role: MemberRole,
         accepted: Epoch,
+        info: &LearnerInfo,
         cx: &mut Cx,
     ) -> Result<Asked, StepDown> {
-        if id == cx.config.my_id || !cx.config.ensemble.is_voter(id) {
-            let why = alloc::format!("server {id} is no other voter of this ensemble");
+        let id = info.id;
+        let refused = if id == cx.config.my_id {
+            Some(alloc::format!("server {id} is this one"))
+        } else if accepted >= EPOCH_MAX {
+            Some(alloc::format!("no epoch comes after {accepted}"))
+        } else {
+            None
+        };
+        if let Some(why) = refused {
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
             return Ok(Asked::Nothing);
         }
+        let votes = role == MemberRole::Participant && cx.config.ensemble.is_voter(id);
         // Departs: upstream goes on without this voter, which refuses our epoch for as long as it
         // lasts. It accepted a later one from a leader that was never established.
-        if self.epoch().is_some_and(|epoch| accepted > epoch) {
+        if votes
+            && self.epoch().is_some_and(|epoch| accepted > epoch) {
             cx.epoch_floor = cx.epoch_floor.max(accepted);
             return Err(StepDown::LaterEpochAccepted);
         }
@@ -247,11 +259,14 @@ impl Leading {
             self.drop_learner(older, CloseReason::Superseded, cx);
         }
         if let Some(learner) = self.learners.get_mut(&link) {
-            learner.id = Some(id);
-            learner.state = LearnerState::AwaitingEpoch;
+            learner.greeted(id, role, votes);
         }
         if let Phase::ProposingEpoch(step) = &mut self.phase {
-            step.on_report(id, accepted, &cx.config);
+            if votes || cx.config.planted(Mutant::DiscObserverEpoch) {
+                step.on_report(id, accepted, &cx.config);
+            } else if cx.config.ensemble.members.contains_key(&id) {
+                step.on_observed(accepted);
+            }
         }
         self.propose_epoch(cx);
         self.send_leader_infos(cx);
@@ -298,7 +313,8 @@ impl Leading {
     ) -> Result<Asked, StepDown> {
         let Some(learner) = self.learners.get_mut(&link) else { return Ok(Asked::Nothing) };
         learner.state = LearnerState::AwaitingSync { last };
-        let id = learner.id;
+        let counts = learner.votes() || cx.config.planted(Mutant::DiscObserverEpoch);
+        let id = learner.id.filter(|_| counts);
         if let (Phase::CollectingEpochAcks(step), Some(id)) = (&mut self.phase, id) {
             step.on_ack(id, last, current, self.summary, &cx.config)
                 .map_err(|_| StepDown::FollowerAhead)?;
@@ -329,7 +345,7 @@ impl Leading {
         let Some(epoch) = self.epoch() else { return };
         for (&link, learner) in &mut self.learners {
             if let LearnerState::AwaitingSync { last } = learner.state {
-                synchronize(link, learner, last, epoch, cx);
+                forwarding::synchronize(link, learner, last, epoch, cx);
             }
         }
     }
@@ -340,12 +356,13 @@ impl Leading {
         if zxid == Zxid::start_of(epoch) {
             if learner.state == LearnerState::Syncing {
                 learner.state = LearnerState::Acked;
-                if let (Phase::CollectingNewLeaderAcks(step), Some(id)) =
-                    (&mut self.phase, learner.id)
-                {
+                let voter = learner.id.filter(|_| learner.votes());
+                if let (Phase::CollectingNewLeaderAcks(step), Some(id)) = (&mut self.phase, voter) {
                     step.on_ack(id);
                 }
             }
+        } else if learner.role == MemberRole::Observer {
+            // Nobody asked it.
         } else if zxid > learner.forwarded {
             let why = alloc::format!("ACK of {zxid}, sent up to {}", learner.forwarded);
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
@@ -381,7 +398,7 @@ impl Leading {
         }
         self.send_up_to_dates(cx);
         if let Phase::Broadcast(broadcast) = &mut self.phase {
-            broadcast.commit(&self.learners, cx);
+            broadcast.commit(&mut self.learners, cx);
         }
         established.is_some()
     }
@@ -454,7 +471,7 @@ impl Leading {
         }
         self.drop_silent(cx);
         let Phase::Broadcast(broadcast) = &mut self.phase else { return Ok(()) };
-        let synced = |id| self.learners.values().any(|l| l.id == Some(id) && l.is_synced());
+        let synced = |id| self.learners.values().any(|l| l.speaks_for(id) && l.is_synced());
         let me = cx.config.my_id;
         if !is_quorum(&cx.config.ensemble, |id| id == me || synced(id))
             && !cx.config.planted(Mutant::LeaderIgnoresLostQuorum)
@@ -494,42 +511,4 @@ impl Leading {
             self.drop_learner(link, CloseReason::TermOver, cx);
         }
     }
-}
-
-/// Sends one learner what it lacks, then NEWLEADER, and takes it into the forwarding set, all in one
-/// step: no commit can fall between.
-// Zab: phase 2, step l.2.1 · ZK: LearnerHandler.syncFollower, Leader.startForwarding (3.9)
-fn synchronize(link: LinkId, learner: &mut LearnerLink, last: Zxid, epoch: Epoch, cx: &mut Cx) {
-    let plan = catch_up::plan(last, &cx.history, &cx.config);
-    if let Some(id) = learner.id {
-        let (how, from, upto) = (plan.kind, last, cx.history.delivered());
-        cx.note(Note::Sync { learner: id, how, from, upto });
-    }
-    match plan.kind {
-        SyncKind::Diff => cx.send(link, QuorumPacket::Diff { zxid: plan.zxid }),
-        SyncKind::Trunc => cx.send(link, QuorumPacket::Trunc { zxid: plan.zxid }),
-        SyncKind::Snap => {
-            cx.send(link, QuorumPacket::Snap { zxid: plan.zxid });
-            let message = PeerMessage::Snapshot(Arc::new(cx.database.clone()));
-            cx.push(Action::Send { link, message });
-        }
-    }
-    let gap = usize::from(cx.config.planted(Mutant::SyncForwardGap) && cx.serving.is_some());
-    let missing: Vec<_> =
-        cx.history.window().iter().filter(|e| e.zxid() > plan.from).skip(gap).cloned().collect();
-    for entry in missing {
-        let zxid = entry.zxid();
-        cx.send(link, QuorumPacket::Proposal(entry));
-        cx.send(link, QuorumPacket::Commit { zxid });
-    }
-    learner.forwarded = cx.history.delivered();
-    learner.acked = Zxid::ZERO;
-    let outstanding: Vec<_> = cx.history.outstanding().cloned().collect();
-    for entry in outstanding {
-        learner.sent_proposal(entry.zxid(), cx.now.mono);
-        cx.send(link, QuorumPacket::Proposal(entry));
-    }
-    let config = cx.config.ensemble.text().into_bytes().into();
-    cx.send(link, QuorumPacket::NewLeader { zxid: Zxid::start_of(epoch), config });
-    learner.state = LearnerState::Syncing;
 }

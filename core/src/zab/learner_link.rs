@@ -1,20 +1,27 @@
-//! What a leader knows of one learner. Per link, because the ensemble broadcasts while a late joiner
-//! is still in phase 1 or 2.
+//! What a leader knows of one learner, follower or observer. Per link, because the ensemble
+//! broadcasts while a late joiner is still in phase 1 or 2.
 //!
 //! ```text
 //!   Greeting --FOLLOWERINFO--> AwaitingEpoch --LEADERINFO sent--> Accepting --ACKEPOCH--> AwaitingSync
 //!   AwaitingSync --history and NEWLEADER sent--> Syncing --ACK--> Acked --UPTODATE sent--> Active
 //! ```
-//! From `Syncing` on a learner is in the forwarding set: every later packet goes to it.
+//! From `Syncing` on a learner is in the forwarding set: every later packet goes to it. All go the
+//! same way; but only a voter that follows is ever asked for its word, see [`LearnerLink::speaks_for`].
 
 use alloc::collections::VecDeque;
 
+use crate::config::MemberRole;
 use crate::ids::{ServerId, Zxid};
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
 pub(crate) struct LearnerLink {
     pub(crate) id: Option<ServerId>,
+    /// As what it came. That and its place in the configuration are two things: one that is about to
+    /// join follows before it is a voter, and a voter may have been told to observe.
+    pub(crate) role: MemberRole,
+    /// It follows, and is a voter.
+    votes: bool,
     pub(crate) state: LearnerState,
     pub(crate) heard_at: Instant,
     /// Proposals up to here are durable there.
@@ -60,6 +67,8 @@ impl LearnerLink {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             id: None,
+            role: MemberRole::Participant,
+            votes: false,
             state: LearnerState::Greeting,
             heard_at: now,
             acked: Zxid::ZERO,
@@ -68,6 +77,20 @@ impl LearnerLink {
             pings: VecDeque::new(),
             answered: 0,
         }
+    }
+
+    /// FOLLOWERINFO or OBSERVERINFO came.
+    pub(crate) fn greeted(&mut self, id: ServerId, role: MemberRole, votes: bool) {
+        (self.id, self.role, self.votes) = (Some(id), role, votes);
+        self.state = LearnerState::AwaitingEpoch;
+    }
+
+    /// Is what comes over this link `voter`'s word?
+    pub(crate) fn speaks_for(&self, voter: ServerId) -> bool {
+        self.votes && self.id == Some(voter)
+    }
+    pub(crate) fn votes(&self) -> bool {
+        self.votes
     }
 
     pub(crate) fn is_forwarded_to(&self) -> bool {

@@ -1,14 +1,15 @@
 //! ZAB, ZooKeeper's atomic broadcast, in its four phases:
 //!
-//! | phase | file | leader | follower |
-//! |---|---|---|---|
-//! | 0 election | [`election`] | votes | votes |
-//! | 1 discovery | [`discovery`] | LEADERINFO | FOLLOWERINFO, ACKEPOCH |
-//! | 2 synchronization | [`synchronization`], [`catch_up`] | DIFF, TRUNC, SNAP, NEWLEADER, UPTODATE | ACK |
-//! | 3 broadcast | [`broadcast`] | PROPOSAL, COMMIT | ACK |
+//! | phase | file | leader | follower | observer |
+//! |---|---|---|---|---|
+//! | 0 election | [`election`] | votes | votes | asks |
+//! | 1 discovery | [`discovery`] | LEADERINFO | FOLLOWERINFO, ACKEPOCH | OBSERVERINFO, ACKEPOCH |
+//! | 2 synchronization | [`synchronization`], [`catch_up`] | DIFF, TRUNC, SNAP, NEWLEADER, UPTODATE | ACK | ACK |
+//! | 3 broadcast | [`broadcast`] | PROPOSAL, COMMIT; INFORM | ACK | |
 //!
-//! [`leader`] and [`follower`] carry a server through a term and call the steps; [`learner_link`] is
-//! what a leader knows of one learner; [`containers`] when it removes what goes by itself; [`history`] is the log with its four marks; [`quorum`] answers
+//! [`leader`] and [`follower`] carry a server through a term and call the steps, the latter for
+//! observers too; [`learner_link`] is what a leader knows of one learner, [`forwarding`] what it sends
+//! to it; [`containers`] when it removes what goes by itself; [`history`] is the log with its four marks; [`quorum`] answers
 //! who is enough. Nothing in here knows what a transaction means.
 
 pub(crate) mod broadcast;
@@ -17,6 +18,7 @@ pub(crate) mod containers;
 pub mod discovery;
 pub mod election;
 pub mod follower;
+pub(crate) mod forwarding;
 pub mod history;
 pub mod leader;
 pub(crate) mod learner_link;

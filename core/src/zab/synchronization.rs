@@ -54,7 +54,7 @@ impl CollectingNewLeaderAcks {
 ///                                                                             UPTODATE v broadcast
 /// ```
 #[derive(Clone, Debug)]
-pub struct FollowerSync {
+pub struct LearnerSync {
     pub epoch: Epoch,
     step: Step,
     /// Proposals held back by a planted mistake only.
@@ -77,7 +77,7 @@ enum Step {
     Acknowledged,
 }
 
-impl FollowerSync {
+impl LearnerSync {
     pub fn enter(epoch: Epoch) -> Self {
         Self { epoch, step: Step::Waiting, held: VecDeque::new() }
     }
@@ -168,6 +168,23 @@ impl FollowerSync {
         Ok(())
     }
 
+    /// Something was committed after this synchronization began.
+    // JIRA: ZOOKEEPER-1551, ZOOKEEPER-1552
+    pub(crate) fn on_inform(&mut self, entry: Entry, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
+        if cx.config.planted(Mutant::ObsDropInformsInSync) {
+            return Ok(());
+        }
+        match self.step {
+            Step::Receiving | Step::Acknowledging { .. } | Step::Acknowledged => {
+                on_inform(entry, cx)
+            }
+            Step::Waiting | Step::Loading { .. } => {
+                let phase = "synchronization, before its history";
+                Err(PeerMisbehaved::Unexpected { what: "INFORM", phase })
+            }
+        }
+    }
+
     // Zab: phase 2, step f.2.1
     pub(crate) fn on_new_leader(&mut self, zxid: Zxid, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
         self.expect(Step::Receiving, "NEWLEADER")?;
@@ -221,6 +238,17 @@ impl FollowerSync {
         let (learner, from) = (cx.config.my_id, cx.history.logged());
         cx.note(Note::Sync { learner, how, from, upto });
     }
+}
+
+/// Observer: a transaction that is committed. Older leaders have sent it as a proposal before.
+pub(crate) fn on_inform(entry: Entry, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
+    let zxid = entry.zxid();
+    if zxid > cx.history.logged() {
+        check_follows(&entry, cx)?;
+        cx.append(entry);
+    }
+    cx.history.commit(zxid);
+    Ok(())
 }
 
 /// A gap must never enter the log, whoever leads.

@@ -61,6 +61,8 @@ pub(crate) struct Cluster {
     pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
     pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
     pub(crate) notes: Vec<(ServerId, Note)>,
+    /// How many notifications each server sent.
+    pub(crate) notifications: BTreeMap<ServerId, usize>,
     /// Every quorum packet sent, for transcripts.
     pub(crate) packets: Vec<(ServerId, ServerId, QuorumPacket)>,
 }
@@ -102,6 +104,7 @@ impl Cluster {
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
             notes: Vec::new(),
+            notifications: BTreeMap::new(),
             packets: Vec::new(),
         };
         for id in 1..=voters {
@@ -155,6 +158,9 @@ impl Cluster {
             Action::Send { link, message } => {
                 let Some(&(to, other)) = self.links.get(&(id, link)) else { return };
                 let again = self.refusal_again(&message);
+                if let PeerMessage::Election(_) = &message {
+                    *self.notifications.entry(id).or_default() += 1;
+                }
                 if let PeerMessage::Quorum(packet) = &message {
                     self.packets.push((id, to, packet.clone()));
                     self.quorum_links.insert((id, to), other);

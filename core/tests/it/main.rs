@@ -3,8 +3,10 @@
 mod auth;
 mod bad_input;
 mod cluster;
+mod groups;
 mod limits;
 mod local_sessions;
+mod observers;
 #[path = "../common/one_of_each.rs"]
 mod one_of_each;
 mod quotas;

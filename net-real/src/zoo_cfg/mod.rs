@@ -14,6 +14,7 @@ mod jvm_flags;
 mod keys;
 mod limits;
 mod member;
+mod observers;
 mod properties;
 mod sessions;
 
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use zebu_core::config::{Config, Ensemble, Member, MemberRole};
+use zebu_core::config::{Config, Ensemble, Member};
 use zebu_core::ids::ServerId;
 
 use crate::settings::{Address, BindRetry, FourLetterWords, ServerSettings};
@@ -212,14 +213,11 @@ impl Reader {
         let log_dir = keys.get("dataLogDir").map_or(data_dir.clone(), |p| PathBuf::from(&p.value));
 
         let my_id = self.my_id(path, &data_dir, &ensemble, read)?;
-        if !ensemble.members.is_empty() && ensemble.voters().next().is_none() {
-            self.error(path, 0, "expected at least one server.N that is a participant");
-        }
+        self.check_participants(path, keys, &ensemble);
         let alone = ensemble.is_alone();
         let ensemble =
             if ensemble.members.is_empty() { ServerSettings::alone(my_id) } else { ensemble };
         self.check_peer_type(keys, &ensemble, my_id);
-        self.check_observers(path, keys, &ensemble, my_id);
 
         let mut config = Config::new(my_id, ensemble);
         self.timing(keys, &mut config);
@@ -228,6 +226,7 @@ impl Reader {
         self.auth(keys, &mut config.auth, read);
         config.enforce_quota = self.flag(keys, "enforceQuota").unwrap_or(false);
         self.sessions(keys, &mut config);
+        self.observers(keys, &mut config);
 
         let mut settings = ServerSettings::new(config);
         settings.client = self.client_address(path, keys, &settings.config, my_id);
@@ -354,51 +353,6 @@ impl Reader {
             return None;
         }
         Some(id)
-    }
-
-    // ZK: QuorumPeerConfig.setupPeerType (3.9)
-    fn check_peer_type(&mut self, keys: &Properties, ensemble: &Ensemble, my_id: ServerId) {
-        let Some(property) = keys.get("peerType") else { return };
-        match member::parse_role(&property.value) {
-            Ok(role) => {
-                let listed = ensemble.members.get(&my_id).map_or(role, |member| member.role);
-                if role != listed {
-                    let name = |role| match role {
-                        MemberRole::Participant => "participant",
-                        MemberRole::Observer => "observer",
-                    };
-                    let what = format!(
-                        "peerType={} is overruled by server.{my_id}, which is a {}",
-                        name(role),
-                        name(listed)
-                    );
-                    self.warn(&property.file, property.line, what);
-                }
-            }
-            Err(what) => self.error(&property.file, property.line, format!("peerType: {what}")),
-        }
-    }
-
-    /// A server that is told to observe would start, and never serve anybody.
-    fn check_observers(
-        &mut self,
-        path: &Path,
-        keys: &Properties,
-        ensemble: &Ensemble,
-        my_id: ServerId,
-    ) {
-        for (id, _) in ensemble.members.iter().filter(|(_, m)| m.role == MemberRole::Observer) {
-            // In a dynamic file its line is not known any more.
-            let line = keys.get(&format!("server.{id}")).map_or(0, |property| property.line);
-            if *id == my_id {
-                let what =
-                    format!("server.{id}, this server, is an observer: Zebu cannot be one yet");
-                self.error(path, line, what);
-            } else {
-                let what = format!("server.{id} is an observer: it waits while Zebu leads");
-                self.warn(path, line, what);
-            }
-        }
     }
 
     // ZK: QuorumPeerConfig.setupClientPort (3.9)

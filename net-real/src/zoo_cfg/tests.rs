@@ -7,8 +7,8 @@ use crate::settings::{AutoPurge, Birth, Syncing};
 use zebu_core::auth::digest::Algorithm;
 use zebu_core::auth::sasl::UserKey;
 use zebu_core::config::{
-    AuthConfig, Containers, DigestConfig, EnsembleNameConfig, Hierarchy, SaslConfig, Secret,
-    X509Config,
+    AuthConfig, Containers, DigestConfig, EnsembleNameConfig, Hierarchy, MemberRole, SaslConfig,
+    Secret, X509Config,
 };
 use zebu_core::storage::Layout;
 
@@ -58,8 +58,26 @@ fn an_ensemble() {
     assert_eq!(cfg.settings.election, Some(Address::new("zoo2", 3888)));
     assert_eq!(cfg.settings.quorum, Some(Address::new("zoo2", 2888)));
     assert_eq!(cfg.log_dir, Path::new("/var/zk"));
+    assert_eq!(cfg.warnings, []);
+}
+
+#[test]
+fn an_observer() {
+    let lines = "peerType=observer\nobserver.election.DelayMs=0\nobserver.reconnectDelayMs=30\n";
+    let text = format!("{ENSEMBLE}{lines}");
+    let cfg = good(&text, &[("/var/zk/myid", "3\n")]);
+    let config = &cfg.settings.config;
+    assert_eq!(config.role(), MemberRole::Observer);
+    assert_eq!(config.observers.election_delay_max, Duration::ZERO);
+    assert_eq!(config.observers.reconnect_delay_max, Duration::from_millis(30));
+    assert_eq!(cfg.settings.election, Some(Address::new("2001:db8::3", 3888)));
+    assert_eq!(cfg.settings.quorum, None);
+    assert_eq!(cfg.warnings, []);
+    // Told so for itself, but not in the list: the list is what the others go by.
+    let cfg = good(&text, &[("/var/zk/myid", "2\n")]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings, ["/etc/zoo.cfg:9: server.3 is an observer: it waits while Zebu leads"]);
+    let overruled = "/etc/zoo.cfg:10: peerType=observer is overruled by server.2, which is a participant";
+    assert_eq!(warnings, [overruled]);
 }
 
 #[test]
@@ -317,7 +335,11 @@ fn errors_name_file_line_and_what_was_expected() {
         ),
         (
             "dataDir=/var/zk\nserver.1=a:1:2\nserver.2=b:1:2:observer\n".into(),
-            "/etc/zoo.cfg:3: server.2, this server, is an observer",
+            "/etc/zoo.cfg: observers of one participant need standaloneEnabled=false",
+        ),
+        (
+            "dataDir=/d3\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=b:1:2:observer\nsyncEnabled=false\n".into(),
+            "/etc/zoo.cfg:5: syncEnabled: an observer without a log is not carried out",
         ),
         ("dataDir=/d\nclientPortAddress=::1\n".into(), "/etc/zoo.cfg:2: clientPortAddress is set"),
         (
@@ -330,7 +352,7 @@ fn errors_name_file_line_and_what_was_expected() {
         ),
     ];
     for (text, expected) in cases {
-        let errors = match parse(text, &[("/var/zk/myid", "2")]) {
+        let errors = match parse(text, &[("/var/zk/myid", "2"), ("/d3/myid", "3")]) {
             Ok(_) => panic!("expected {expected:?} for\n{text}"),
             Err(errors) => errors.to_string(),
         };

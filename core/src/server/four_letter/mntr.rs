@@ -10,6 +10,9 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Write};
 
+use crate::config::MemberRole;
+use crate::zab::learner_link::LearnerState;
+
 use super::super::Server;
 use super::super::machine::Measured;
 use super::super::metrics::{Metrics, Percentiles, Summary};
@@ -95,11 +98,26 @@ fn gauges(server: &Server, lines: &mut Lines<'_>) {
         });
     lines.put("non_mtls_local_conn_count", here);
     lines.put("non_mtls_remote_conn_count", elsewhere);
-    if let Some((learners, synced)) = server.learners() {
-        lines.put("learners", learners);
-        lines.put("synced_followers", synced);
-        lines.put("synced_observers", 0);
-        lines.put("synced_non_voting_followers", 0);
+    if let Some(leader) = server.observed() {
+        lines.put("observer_master_id", leader);
+    }
+    if let Some(learners) = server.learners() {
+        let (mut all, mut followers, mut observers, mut voters) = (0, 0, 0, 0);
+        for learner in learners {
+            all += 1;
+            match learner.role {
+                _ if learner.state != LearnerState::Active => {}
+                MemberRole::Participant => {
+                    followers += 1;
+                    voters += usize::from(learner.votes());
+                }
+                MemberRole::Observer => observers += 1,
+            }
+        }
+        lines.put("learners", all);
+        lines.put("synced_followers", followers);
+        lines.put("synced_observers", observers);
+        lines.put("synced_non_voting_followers", followers - voters);
         lines.put("pending_syncs", server.pending_syncs());
         lines.put("leader_uptime", cx.now.mono.since(cx.metrics.role_since).as_millis());
         for (key, bytes) in ["last", "min", "max"].into_iter().zip(server.proposal_sizes()) {

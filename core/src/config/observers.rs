@@ -1,0 +1,25 @@
+//! What only observers are told.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Duration;
+
+/// An observer that lost its leader waits before it asks who leads now, so that many of them do not
+/// come while the voters elect: a random part of both spans together.
+// ZK: Observer.waitForObserverElectionDelay, waitForReconnectDelay (3.9)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Observers {
+    /// `zookeeper.observer.election.DelayMs`, default 200 ms.
+    pub election_delay_max: Duration,
+    /// `zookeeper.observer.reconnectDelayMs`, default 0.
+    pub reconnect_delay_max: Duration,
+}
+
+impl Default for Observers {
+    fn default() -> Self {
+        Self {
+            election_delay_max: Duration::from_millis(200),
+            reconnect_delay_max: Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Observers: who is one, and what they are told.
+
+use std::path::Path;
+
+use zebu_core::config::{Config, Ensemble, MemberRole};
+use zebu_core::ids::ServerId;
+
+use super::{Properties, Reader, member};
+
+impl Reader {
+    // ZK: QuorumPeerConfig.setupPeerType (3.9)
+    pub(super) fn check_peer_type(
+        &mut self,
+        keys: &Properties,
+        ensemble: &Ensemble,
+        my_id: ServerId,
+    ) {
+        let Some(property) = keys.get("peerType") else { return };
+        match member::parse_role(&property.value) {
+            Ok(role) => {
+                let listed = ensemble.role_of(my_id);
+                if role != listed {
+                    let name = |role| match role {
+                        MemberRole::Participant => "participant",
+                        MemberRole::Observer => "observer",
+                    };
+                    let what = format!(
+                        "peerType={} is overruled by server.{my_id}, which is a {}",
+                        name(role),
+                        name(listed)
+                    );
+                    self.warn(&property.file, property.line, what);
+                }
+            }
+            Err(what) => self.error(&property.file, property.line, format!("peerType: {what}")),
+        }
+    }
+
+    /// Who observes needs somebody who takes part, and more than one of them unless a server alone is
+    /// an ensemble.
+    // ZK: QuorumPeerConfig.parseDynamicConfig (3.9)
+    pub(super) fn check_participants(
+        &mut self,
+        path: &Path,
+        keys: &Properties,
+        ensemble: &Ensemble,
+    ) {
+        let observers = ensemble.members.len() - ensemble.voters().count();
+        match ensemble.voters().count() {
+            0 if !ensemble.members.is_empty() => {
+                self.error(path, 0, "expected at least one server.N that is a participant");
+            }
+            1 if observers > 0 && self.flag(keys, "standaloneEnabled") != Some(false) => {
+                let what = "observers of one participant need standaloneEnabled=false: as a server \
+                            alone it has no quorum port";
+                self.error(path, 0, what);
+            }
+            _ => {}
+        }
+    }
+
+    // ZK: QuorumPeerConfig.parseProperties, Observer, QuorumPeer.getSyncEnabled (3.9)
+    pub(super) fn observers(&mut self, keys: &Properties, config: &mut Config) {
+        if let Some(most) = self.millis(keys, "observer.election.DelayMs", 0) {
+            config.observers.election_delay_max = most;
+        }
+        if let Some(most) = self.millis(keys, "observer.reconnectDelayMs", 0) {
+            config.observers.reconnect_delay_max = most;
+        }
+        for key in ["syncEnabled", "observer.syncEnabled"] {
+            let off = self.flag(keys, key) == Some(false);
+            if let Some(property) = keys.get(key).filter(|_| off) {
+                let what = format!("{key}: an observer without a log is not carried out by Zebu");
+                match config.role() {
+                    MemberRole::Observer => self.error(&property.file, property.line, what),
+                    // It is about observers only.
+                    MemberRole::Participant => self.warn(&property.file, property.line, what),
+                }
+            }
+        }
+    }
+}
