@@ -8,10 +8,8 @@ use crate::counters::Counters;
 use crate::hash::TraceHash;
 use crate::history::{Checker, Observation, ServerView, SimTime, View, Violation};
 use crate::process::Node;
+use crate::scenario::SERVERS_MAX;
 use crate::trace;
-
-/// At most so many servers (see [`crate::scenario`]).
-const SERVERS_MAX: usize = 8;
 
 #[derive(Default)]
 pub struct Audience {

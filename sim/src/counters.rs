@@ -1,10 +1,14 @@
 //! What a run reached, counted from observations and from what the world did. A zero in the summary
 //! of a swarm is a finding: something was not tested.
 
+use std::collections::BTreeMap;
+
 use zebu_core::client::Outcome;
 use zebu_core::ids::ServerId;
-use zebu_core::proto::{ClientMessage, ClientRequest, ErrorCode, MultiResult, Request, Response};
-use zebu_core::server::{Action, Event, Note, RoleName, SyncKind};
+use zebu_core::proto::{
+    ClientMessage, ClientRequest, ErrorCode, MultiResult, QuorumPacket, Request, Response,
+};
+use zebu_core::server::{Action, Event, Note, PeerMessage, RoleName, SyncKind};
 use zebu_core::storage::DiskOp;
 
 use crate::faults::{Boundary, FaultClass};
@@ -26,6 +30,10 @@ macro_rules! counters {
 counters! {
     Elections = "leaders established";
     Looking = "servers back in election";
+    Observing = "terms of observers";
+    Informs = "transactions sent by INFORM";
+    InformsInSync = "INFORMs before UPTODATE";
+    ObserverGrants = "sessions at observers";
     SyncDiff = "synced by DIFF";
     SyncTrunc = "synced by TRUNC";
     SyncSnap = "synced by SNAP";
@@ -109,6 +117,8 @@ const MAXIMA: [Counter; 2] = [Counter::GroupCommitMax, Counter::PipelinedMax];
 #[derive(Clone, Debug)]
 pub struct Counters {
     values: Vec<u64>,
+    /// Observers of the run at hand, and whether they have heard UPTODATE.
+    observers: BTreeMap<ServerId, bool>,
     pub runs: u64,
     pub events: u64,
     pub simulated_ns: u64,
@@ -116,7 +126,13 @@ pub struct Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { values: vec![0; Counter::ALL.len()], runs: 0, events: 0, simulated_ns: 0 }
+        Self {
+            values: vec![0; Counter::ALL.len()],
+            observers: BTreeMap::new(),
+            runs: 0,
+            events: 0,
+            simulated_ns: 0,
+        }
     }
 }
 
@@ -199,7 +215,12 @@ impl Counters {
                 StopReason::Halt => self.add(Counter::Halts, 1),
                 StopReason::Shutdown => {}
             },
-            Observation::Event { event, .. } => match event {
+            Observation::Event { server, event } => match event {
+                Event::Peer { message: PeerMessage::Quorum(QuorumPacket::Inform(_)), .. }
+                    if self.observers.get(server) == Some(&false) =>
+                {
+                    self.add(Counter::InformsInSync, 1);
+                }
                 Event::Truncated { .. } => self.add(Counter::Truncations, 1),
                 Event::SnapshotTaken { .. } => self.add(Counter::Snapshots, 1),
                 Event::DialFailed { .. } => self.add(Counter::DialsFailed, 1),
@@ -265,16 +286,30 @@ impl Counters {
     }
 
     fn action(&mut self, server: ServerId, action: &Action) {
-        if let Action::Reply { message: ClientMessage::Connected(granted), .. } = action
-            && granted.read_only == Some(true)
-        {
-            self.add(Counter::ReadOnlyGrants, 1);
+        if let Action::Reply { message: ClientMessage::Connected(granted), .. } = action {
+            if granted.read_only == Some(true) {
+                self.add(Counter::ReadOnlyGrants, 1);
+            } else if granted.timeout_ms > 0 && self.observers.get(&server) == Some(&true) {
+                self.add(Counter::ObserverGrants, 1);
+            }
+        }
+        if let Action::Send { message: PeerMessage::Quorum(QuorumPacket::Inform(_)), .. } = action {
+            self.add(Counter::Informs, 1);
         }
         let Action::Note(note) = action else { return };
         match note {
             // Told by the learner too; counted where the leader chose.
             Note::Sync { learner, .. } if *learner == server => {}
             Note::Role(RoleName::Looking) => self.add(Counter::Looking, 1),
+            Note::Role(RoleName::Observing) => {
+                self.observers.insert(server, false);
+                self.add(Counter::Observing, 1);
+            }
+            Note::UpToDate { .. } => {
+                if let Some(up_to_date) = self.observers.get_mut(&server) {
+                    *up_to_date = true;
+                }
+            }
             Note::Established { .. } => self.add(Counter::Elections, 1),
             Note::Sync { how: SyncKind::Diff, .. } => self.add(Counter::SyncDiff, 1),
             Note::Sync { how: SyncKind::Trunc, .. } => self.add(Counter::SyncTrunc, 1),
@@ -288,8 +323,7 @@ impl Counters {
             Note::Refused(_) => self.add(Counter::Refused, 1),
             // A digest that differs is T-EQ's to find.
             Note::DigestMismatch { .. }
-            | Note::Role(_)
-            | Note::UpToDate { .. }
+            | Note::Role(RoleName::Leading | RoleName::Following)
             | Note::QuotaExceeded { .. }
             | Note::Delivered { .. } => {}
         }

@@ -57,6 +57,7 @@ pub enum Target {
     Leader,
     /// Another one.
     Follower,
+    Observer,
     /// Server 1 and so on.
     #[serde(untagged)]
     Server(usize),

@@ -120,7 +120,6 @@ pub struct ServerView<'a> {
     /// The applied state of a running server, for comparing replicas only.
     pub database: Option<&'a Database>,
     pub disk: &'a SimDisk,
-    pub voter: bool,
 }
 
 /// A promise that was broken: which, and by what.

@@ -112,7 +112,7 @@ impl Node {
             State::Running(process) => Some(process.server.database()),
             State::Down { .. } | State::Recovering { .. } => None,
         };
-        ServerView { id: self.id, database, disk: &self.disk, voter: true }
+        ServerView { id: self.id, database, disk: &self.disk }
     }
     pub fn process(&mut self) -> Option<&mut Process> {
         match &mut self.state {

@@ -1,14 +1,17 @@
 //! Scenario files: which servers and clients, which faults, what must hold. A number may be a range
 //! `[low, high]`; then each seed draws its own, every order of magnitude equally likely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use zebu_core::config::{Config, Containers, Ensemble, LocalSessions, ReadOnlyMode};
+use zebu_core::config::{
+    Config, Containers, Ensemble, Hierarchy, LocalSessions, Member, MemberRole, Observers,
+    ReadOnlyMode,
+};
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
 
@@ -51,8 +54,17 @@ pub struct ScenarioFile {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnsembleSpec {
-    /// Voters.
+    /// Voters; their ids are 1 and so on.
     pub servers: usize,
+    /// Observers; their ids follow.
+    #[serde(default)]
+    pub observers: usize,
+    /// Which voters are in which group; without groups a majority of them is a quorum.
+    #[serde(default)]
+    pub groups: Vec<Vec<i64>>,
+    /// What voter 1 and so on weigh in their groups; 1 where nothing is said.
+    #[serde(default)]
+    pub weights: Vec<u32>,
     #[serde(default = "tick_ms")]
     pub tick_ms: u64,
     #[serde(default = "init_limit")]
@@ -77,6 +89,63 @@ pub struct EnsembleSpec {
     /// Servers serve readers without a quorum.
     #[serde(default)]
     pub read_only: bool,
+}
+
+impl EnsembleSpec {
+    pub fn total(&self) -> usize {
+        self.servers + self.observers
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!((1..=7).contains(&self.servers), "expected 1 to 7 servers");
+        ensure!(self.total() <= SERVERS_MAX, "expected at most {SERVERS_MAX} servers in all");
+        let grouped: Vec<i64> = self.groups.iter().flatten().copied().collect();
+        if self.groups.is_empty() {
+            ensure!(self.weights.is_empty(), "weights need groups");
+            return Ok(());
+        }
+        let each: BTreeSet<i64> = grouped.iter().copied().collect();
+        let voters: BTreeSet<i64> = (1..=self.servers as i64).collect();
+        ensure!(grouped.len() == each.len() && each == voters, "each voter must be in one group");
+        ensure!(self.weights.len() <= self.servers, "there are more weights than voters");
+        ensure!(self.weighted().iter().any(|group| group.values().any(|w| *w > 0)), "no weight");
+        Ok(())
+    }
+
+    /// Groups of voters with what each weighs. A majority of all is one group in which all weigh the
+    /// same.
+    fn weighted(&self) -> Vec<BTreeMap<ServerId, u32>> {
+        let weight = |id: i64| self.weights.get(id as usize - 1).copied().unwrap_or(1);
+        if self.groups.is_empty() {
+            return vec![(1..=self.servers as i64).map(|id| (ServerId(id), 1)).collect()];
+        }
+        let group = |ids: &Vec<i64>| ids.iter().map(|id| (ServerId(*id), weight(*id))).collect();
+        self.groups.iter().map(group).collect()
+    }
+
+    /// As servers are told it.
+    pub fn ensemble(&self) -> Ensemble {
+        let member = |id: i64| Member {
+            host: format!("10.1.0.{id}"),
+            quorum_port: 2888,
+            election_port: 3888,
+            role: if id as usize <= self.servers {
+                MemberRole::Participant
+            } else {
+                MemberRole::Observer
+            },
+            client: None,
+        };
+        let members = (1..=self.total() as i64).map(|id| (ServerId(id), member(id))).collect();
+        let hierarchy = (!self.groups.is_empty()).then(|| {
+            let groups = (1..).zip(self.weighted());
+            Hierarchy {
+                groups: groups.map(|(n, group)| (n, group.into_keys().collect())).collect(),
+                weights: self.weighted().into_iter().flatten().collect(),
+            }
+        });
+        Ensemble { members, hierarchy, version: 0 }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -265,11 +334,16 @@ fn paths() -> Drawn {
     Drawn::Range([1, 4])
 }
 
+/// Servers of one run.
+pub(crate) const SERVERS_MAX: usize = 8;
+
 /// What checkers may know of a run beside what they observe.
 #[derive(Clone, Debug)]
 pub struct ScenarioInfo {
     pub servers: usize,
     pub voters: Vec<ServerId>,
+    /// The voters in their groups, with their weights.
+    pub groups: Vec<BTreeMap<ServerId, u32>>,
     pub tick_ms: u64,
     pub init_limit: u32,
     pub sync_limit: u32,
@@ -287,6 +361,24 @@ pub struct ScenarioInfo {
     pub local_sessions: bool,
 }
 
+impl ScenarioInfo {
+    /// More than half of the weight, in more than half of the groups that have any? Checkers go by
+    /// this, and not by what core thinks.
+    pub fn is_quorum(&self, mut has: impl FnMut(ServerId) -> bool) -> bool {
+        let groups = self.groups.iter().filter(|group| group.values().any(|weight| *weight > 0));
+        let groups: Vec<_> = groups.collect();
+        let won = groups.iter().filter(|group| {
+            let for_it = group.iter().filter(|(id, _)| has(**id)).map(|(_, w)| *w).sum::<u32>();
+            2 * for_it > group.values().sum::<u32>()
+        });
+        2 * won.count() > groups.len()
+    }
+    /// A voter that could be elected, or tip the balance?
+    pub fn has_say(&self, id: ServerId) -> bool {
+        self.groups.iter().any(|group| group.get(&id).is_some_and(|weight| *weight > 0))
+    }
+}
+
 impl Scenario {
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
@@ -300,7 +392,7 @@ impl Scenario {
             bail!("the first line must be a comment that says what the scenario guards");
         };
         let file: ScenarioFile = toml::from_str(text)?;
-        ensure!((1..=7).contains(&file.ensemble.servers), "expected 1 to 7 servers");
+        file.ensemble.check()?;
         ensure!(file.run.seconds > 0.0, "run.seconds must be above 0");
         ensure!(file.machine.drift_ppm < 500_000, "drift_ppm must be below 500000");
         for (what, p) in &file.boundary {
@@ -343,8 +435,9 @@ impl Scenario {
     pub fn info(&self) -> ScenarioInfo {
         let ensemble = &self.file.ensemble;
         ScenarioInfo {
-            servers: ensemble.servers,
+            servers: ensemble.total(),
             voters: (1..=ensemble.servers as i64).map(ServerId).collect(),
+            groups: ensemble.weighted(),
             tick_ms: ensemble.tick_ms,
             init_limit: ensemble.init_limit,
             sync_limit: ensemble.sync_limit,
@@ -390,6 +483,7 @@ impl Scenario {
                 enabled: profile.local_sessions > 0,
                 upgrading: profile.local_sessions > 1,
             },
+            observers: Observers { election_delay_max: tick, ..Observers::default() },
             read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },
             ..Config::new(id, ensemble)
         }
@@ -464,6 +558,25 @@ who = "leader"
         assert!(counts.len() > 10 && counts.iter().all(|n| (10..=100).contains(n)), "{counts:?}");
     }
 
+    /// The rule of checkers and the rule of core, which know nothing of each other, say the same.
+    #[test]
+    fn quorums_are_cores() {
+        for lines in [
+            "servers = 4\nobservers = 2",
+            "servers = 7\ngroups = [[1, 2, 3], [4, 5], [6, 7]]\nweights = [3, 1, 1, 1, 1, 1, 1]",
+            "servers = 6\ngroups = [[1, 5, 6], [2, 3], [4]]\nweights = [2, 1, 1, 0, 1, 0]",
+        ] {
+            let text = format!("# x\n[ensemble]\n{lines}");
+            let scenario = Scenario::parse(Path::new("x.toml"), &text).unwrap();
+            let (info, ensemble) = (scenario.info(), scenario.file.ensemble.ensemble());
+            for set in 0..1_u32 << info.servers {
+                let has = |id: ServerId| set >> (id.0 - 1) & 1 == 1;
+                let cores = zebu_core::zab::quorum::is_quorum(&ensemble, has);
+                assert_eq!(info.is_quorum(has), cores, "{lines}: {set:b}");
+            }
+        }
+    }
+
     #[test]
     fn mistakes_are_named() {
         let error =
@@ -471,6 +584,12 @@ who = "leader"
         assert!(error("[ensemble]\nservers = 3").contains("first line"));
         assert!(error("# x\n[ensemble]\nservers = 0").contains("1 to 7"));
         assert!(error("# x\n[ensemble]\nservers = 3\nsnapcount = 1").contains("snapcount"));
+        assert!(error("# x\n[ensemble]\nservers = 7\nobservers = 2").contains("at most 8"));
+        let groups = |lines: &str| error(&format!("# x\n[ensemble]\nservers = 3\n{lines}"));
+        assert!(groups("groups = [[1, 2], [2, 3]]").contains("in one group"));
+        assert!(groups("groups = [[1, 2]]").contains("in one group"));
+        assert!(groups("weights = [1]").contains("need groups"));
+        assert!(groups("groups = [[1, 2, 3]]\nweights = [0, 0, 0]").contains("no weight"));
         assert!(error(&SMALL.replace("power_loss", "power_lost")).contains("power_lost"));
         assert!(error(&SMALL.replace("[100, 200]", "[200, 100]")).contains("low <= high"));
     }

@@ -108,6 +108,10 @@ impl World {
             (Target::Server(number), _) => number.saturating_sub(1).min(servers - 1),
             (Target::Leader, Some(leader)) => leader,
             (Target::Follower, Some(leader)) if any == leader => (any + 1) % servers,
+            (Target::Observer, _) => {
+                let voters = self.scenario.file.ensemble.servers;
+                if servers == voters { any } else { voters + any % (servers - voters) }
+            }
             (Target::Any, Some(leader)) if favour_leader => leader,
             _ => any,
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use zebu_core::config::{Config, Ensemble, Limits, Member, MemberRole};
+use zebu_core::config::{Config, Ensemble, Limits};
 use zebu_core::ids::{ConnId, LinkId, ServerId};
 use zebu_core::mutant::Mutant;
 use zebu_core::server::{Event, Note, Port, RoleName};
@@ -122,7 +122,7 @@ impl World {
         let scenario = Arc::clone(&setup.scenario);
         let decide = Decide::new(setup.seed);
         let profile = Profile::draw(&scenario, decide);
-        let servers = scenario.file.ensemble.servers;
+        let servers = scenario.file.ensemble.total();
         let seats: usize = scenario.file.clients.iter().map(|c| c.count).sum();
         let skew = scenario.file.machine.wall_skew_ms;
         let nodes = (0..servers).map(|s| {
@@ -136,7 +136,7 @@ impl World {
             net: Net::new(decide, servers + seats, profile.latency_ns, profile.codec),
             plan: Arc::new(FaultPlan::draw(&scenario, decide, &setup.skip)),
             limits: Limits::default(),
-            ensemble: ensemble(servers),
+            ensemble: scenario.file.ensemble.ensemble(),
             mutant: setup.mutant,
             agenda: Agenda::default(),
             clients: Vec::new(),
@@ -555,16 +555,4 @@ impl World {
         different.extend(waiting.map(|c| format!("client {} waits", c.id.0)));
         different
     }
-}
-
-pub(crate) fn ensemble(servers: usize) -> Ensemble {
-    let member = |id: i64| Member {
-        host: format!("10.1.0.{id}"),
-        quorum_port: 2888,
-        election_port: 3888,
-        role: MemberRole::Participant,
-        client: None,
-    };
-    let members = (1..=servers as i64).map(|id| (ServerId(id), member(id))).collect();
-    Ensemble { members, version: 0 }
 }

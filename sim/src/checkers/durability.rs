@@ -110,6 +110,9 @@ impl Durability {
             {
                 learning.committed = learning.committed.max(zxid.0);
             }
+            QuorumPacket::Inform(entry) if !learning.new_leader => {
+                learning.committed = learning.committed.max(entry.zxid().0);
+            }
             _ => {}
         }
     }

@@ -1,15 +1,16 @@
 //! The right server leads (Z-ELEC): a server that asks for an epoch gives up when an epoch
 //! acknowledgement shows a newer history, by (currentEpoch, last zxid), than its own; what a server
 //! says for itself in an election is what its disk holds; and nobody votes for less than that, so
-//! that whoever has a quorum's votes is behind none of them.
+//! that whoever has a quorum's votes is behind none of them. Who says that it leads has the votes of
+//! a quorum, and who offers an epoch the reports of one.
 //!
 //! Permitted: an election that decides by votes which were true a moment ago; the acknowledgements
 //! of discovery are there for that. Whether a vote is *durable* is judged in
 //! [`durability`](super::durability).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use zebu_core::ids::ServerId;
+use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::{Notification, PeerState, QuorumPacket};
 use zebu_core::server::{Action, Event, PeerMessage};
 
@@ -26,6 +27,19 @@ pub struct Election {
     past_discovery: BTreeSet<(ServerId, u32)>,
     /// Servers that took part in an epoch, in this life: they may report its start as a zxid.
     entered: BTreeSet<(ServerId, u32)>,
+    /// Who ever gave which vote: leader, zxid, epoch, round; and who followed whom since which round.
+    votes: BTreeMap<(ServerId, u64, i64, i64), BTreeSet<ServerId>>,
+    followers: BTreeMap<(ServerId, i64), BTreeSet<ServerId>>,
+    /// Who came to a server on which link, in its present term or before it; and whether it is gone.
+    reports: BTreeMap<ServerId, BTreeMap<LinkId, Report>>,
+    /// Epochs that a server offered, in which life.
+    offered: BTreeSet<(ServerId, u32, u32)>,
+}
+
+#[derive(Debug)]
+struct Report {
+    follower: ServerId,
+    gone: bool,
 }
 
 impl Check for Election {
@@ -36,15 +50,36 @@ impl Check for Election {
         what: &Observation<'_>,
     ) -> Result<(), Violation> {
         match what {
-            Observation::Started { server } => self.entered.retain(|(at, _)| at != server),
+            Observation::Started { server } => {
+                self.entered.retain(|(at, _)| at != server);
+                self.reports.remove(server);
+            }
+            Observation::Event { server, event: Event::LinkDown { link } }
+            | Observation::Action { server, action: Action::CloseLink { link, .. } } => {
+                let report = self.reports.get_mut(server).and_then(|links| links.get_mut(link));
+                if let Some(report) = report {
+                    report.gone = true;
+                }
+            }
+            Observation::Event {
+                server,
+                event:
+                    Event::Peer {
+                        link,
+                        message: PeerMessage::Quorum(QuorumPacket::FollowerInfo { info, .. }),
+                    },
+            } => {
+                let report = Report { follower: info.id, gone: false };
+                self.reports.entry(*server).or_default().insert(*link, report);
+            }
             Observation::Event {
                 server,
                 event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
             } => {
                 let peer = facts.server(*server).links.get(link).and_then(|link| link.peer);
-                let is_voter = peer.is_some_and(|peer| facts.is_voter(peer.0));
+                let has_say = peer.is_some_and(|peer| facts.info.has_say(peer));
                 if let (QuorumPacket::AckEpoch { last, current: Some(current) }, true) =
-                    (packet, is_voter)
+                    (packet, has_say)
                 {
                     self.on_ack_epoch(facts, *server, (current.0, last.0));
                 }
@@ -67,7 +102,14 @@ impl Check for Election {
                     let leads = facts.server(*server).leads;
                     self.entered.extend(leads.map(|epoch| (*server, epoch)));
                 }
-                PeerMessage::Election(vote) => self.on_vote(facts, *server, vote)?,
+                PeerMessage::Quorum(QuorumPacket::LeaderInfo { epoch, .. }) => {
+                    self.on_offer(facts, *server, epoch.0)?;
+                }
+                PeerMessage::Election(vote) if facts.is_voter(server.0) => {
+                    self.has_votes(facts, *server, vote)?;
+                    self.on_vote(facts, *server, vote)?;
+                }
+                PeerMessage::Election(_) => {}
                 PeerMessage::Quorum(_) | PeerMessage::Snapshot(_) => {}
             },
             _ => {}
@@ -84,6 +126,57 @@ impl Election {
         if theirs > ours && !self.past_discovery.contains(&(leader, epoch)) {
             self.must_resign.insert((leader, epoch));
         }
+    }
+
+    /// Whoever leads was elected by a quorum of those who have a vote.
+    fn has_votes(
+        &mut self,
+        facts: &Facts,
+        server: ServerId,
+        vote: &Notification,
+    ) -> Result<(), Violation> {
+        let key = (vote.leader, vote.zxid.0, vote.peer_epoch, vote.round);
+        match vote.state {
+            PeerState::Looking => {
+                if facts.news.new_round
+                    && let Some(reports) = self.reports.get_mut(&server)
+                {
+                    reports.retain(|_, report| !report.gone);
+                }
+                self.votes.entry(key).or_default().insert(server);
+            }
+            PeerState::Following => {
+                let followers = self.followers.entry((vote.leader, vote.round));
+                followers.or_default().insert(server);
+            }
+            // Once it offers an epoch, that is looked at instead.
+            PeerState::Leading if facts.server(server).leads.is_none() => {
+                let none = BTreeSet::new();
+                let voted = self.votes.get(&key).unwrap_or(&none);
+                let followed = self.followers.get(&(server, vote.round)).unwrap_or(&none);
+                let agree =
+                    |id| id == server || voted.contains(&id) || followed.contains(&id);
+                return ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
+                    format!("{server:?} leads in round {}; for it were {voted:?}", vote.round)
+                });
+            }
+            PeerState::Leading | PeerState::Observing => {}
+        }
+        Ok(())
+    }
+
+    /// The first time: a quorum has said what it accepted before.
+    fn on_offer(&mut self, facts: &Facts, server: ServerId, epoch: u32) -> Result<(), Violation> {
+        let life = facts.server(server).incarnation;
+        if !self.offered.insert((server, life, epoch)) {
+            return Ok(());
+        }
+        let reports = self.reports.get(&server).into_iter().flat_map(|links| links.values());
+        let reported: BTreeSet<ServerId> = reports.map(|report| report.follower).collect();
+        let agree = |id| id == server || reported.contains(&id);
+        ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
+            format!("{server:?} offers epoch {epoch}; it heard of {reported:?} only")
+        })
     }
 
     fn on_vote(
@@ -125,7 +218,7 @@ impl Election {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, vote, z};
+    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, info, vote, z};
     use zebu_core::ids::{Epoch, Zxid};
 
     fn bench() -> Bench {
@@ -149,6 +242,50 @@ mod tests {
         acknowledged(&mut bench(), 1, z(1, 9)).unwrap();
         assert_eq!(acknowledged(&mut bench(), 2, z(2, 2)).unwrap_err().property, "Z-ELEC");
         assert_eq!(acknowledged(&mut bench(), 3, z(2, 1)).unwrap_err().property, "Z-ELEC");
+    }
+
+    fn leading(server: ServerId) -> Notification {
+        Notification { state: PeerState::Leading, ..vote(server, z(1, 1), 1) }
+    }
+    fn says(bench: &mut Bench, server: ServerId, vote: Notification) -> Result<(), Violation> {
+        let message = PeerMessage::Election(vote);
+        bench.action(server, &Action::Send { link: LinkId(99), message })
+    }
+
+    #[test]
+    fn who_leads_was_elected() {
+        let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
+        bench.log(ONE, &[z(1, 1)]).unwrap();
+        says(&mut bench, ONE, vote(ONE, z(1, 1), 1)).unwrap();
+        assert_eq!(says(&mut bench, ONE, leading(ONE)).unwrap_err().property, "Z-ELEC");
+        says(&mut bench, TWO, vote(ONE, z(1, 1), 1)).unwrap();
+        says(&mut bench, ONE, leading(ONE)).unwrap();
+        // Two of one group are a quorum of three servers, and of no two groups.
+        let groups = [&[ONE, TWO][..], &[THREE]];
+        let weighted = |ids: &&[ServerId]| ids.iter().map(|id| (*id, 1)).collect();
+        let groups = groups.iter().map(weighted).collect();
+        let info = crate::scenario::ScenarioInfo { groups, ..info(3) };
+        let mut bench = Bench::with(info, vec![Box::new(Election::default())]);
+        bench.log(ONE, &[z(1, 1)]).unwrap();
+        for server in [ONE, TWO] {
+            says(&mut bench, server, vote(ONE, z(1, 1), 1)).unwrap();
+        }
+        assert_eq!(says(&mut bench, ONE, leading(ONE)).unwrap_err().property, "Z-ELEC");
+        says(&mut bench, THREE, vote(ONE, z(1, 1), 1)).unwrap();
+        says(&mut bench, ONE, leading(ONE)).unwrap();
+    }
+
+    #[test]
+    fn who_offers_an_epoch_has_heard_of_a_quorum() {
+        let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
+        let offer = || QuorumPacket::LeaderInfo { epoch: Epoch(3), protocol_version: 0 };
+        assert_eq!(bench.send(ONE, TWO, offer()).unwrap_err().property, "Z-ELEC");
+        let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
+        let info = zebu_core::proto::LearnerInfo { id: TWO, protocol_version: 0, config_version: 0 };
+        let report = QuorumPacket::FollowerInfo { accepted: Epoch(2), info };
+        bench.told(ONE, TWO, report).unwrap();
+        bench.event(ONE, &Event::LinkDown { link: LinkId(2) }).unwrap();
+        bench.send(ONE, THREE, offer()).unwrap();
     }
 
     #[test]

@@ -291,19 +291,15 @@ impl Pulse {
         // One tick to notice, one because deadlines are looked at once a tick, and drift.
         let limit = facts.tick() * (u64::from(facts.info.sync_limit) + 2);
         let limit = limit + limit * facts.info.drift_ppm / 500_000;
-        let mut times: Vec<SimTime> = facts
-            .info
-            .voters
-            .iter()
-            .map(|voter| match self.heard.get(voter) {
-                _ if *voter == server => facts.now,
-                Some(at) => *at,
-                None => 0,
-            })
-            .collect();
-        times.sort_unstable();
-        // The newest moment by which a quorum had been heard from.
-        let quorum_at = times[(times.len() - 1) / 2].max(self.established_at);
+        let heard_at = |voter: ServerId| match self.heard.get(&voter) {
+            _ if voter == server => facts.now,
+            Some(at) => *at,
+            None => 0,
+        };
+        // The newest moment since which a quorum has been heard from.
+        let moments = facts.info.voters.iter().map(|voter| heard_at(*voter));
+        let reached = |at: &SimTime| facts.info.is_quorum(|voter| heard_at(voter) >= *at);
+        let quorum_at = moments.filter(reached).max().unwrap_or(0).max(self.established_at);
         self.good_until = quorum_at + limit;
         facts.now > self.good_until
     }

@@ -1,7 +1,8 @@
 //! Message legality between leader and learners (Z-MSG, with Z-LPO and Z-GPO in it), per link:
 //! proposals follow each other without a gap from where the learner stood; COMMIT comes for exactly
 //! the oldest proposal that waits for one; one NEWLEADER, and UPTODATE once, only after NEWLEADER was
-//! acknowledged; an ACK only for a proposal received, in order.
+//! acknowledged; an ACK only for a proposal received, in order. An observer is told INFORM once it is
+//! synchronized, and acknowledges no proposal; a follower never is.
 //!
 //! Permitted: proposals and commits while the learner is still synchronizing; a second ACK of
 //! NEWLEADER behind UPTODATE, as Java sends.
@@ -26,6 +27,7 @@ pub struct PeerMessages {
 /// A leader's end of a link.
 #[derive(Debug, Default)]
 struct ToLearner {
+    observes: bool,
     /// Where the learner's history ends, with what was sent.
     end: u64,
     uncommitted: VecDeque<u64>,
@@ -37,6 +39,7 @@ struct ToLearner {
 /// A learner's end of a link.
 #[derive(Debug, Default)]
 struct FromLeader {
+    observes: bool,
     proposed: u64,
     acknowledged: u64,
     new_leader: bool,
@@ -82,8 +85,14 @@ impl Check for PeerMessages {
 impl PeerMessages {
     fn on_told(&mut self, at: (ServerId, LinkId), packet: &QuorumPacket) {
         match packet {
+            QuorumPacket::FollowerInfo { .. } | QuorumPacket::ObserverInfo { .. } => {
+                let observes = matches!(packet, QuorumPacket::ObserverInfo { .. });
+                self.leading.insert(at, ToLearner { observes, ..ToLearner::default() });
+            }
             QuorumPacket::AckEpoch { last, .. } => {
-                self.leading.insert(at, ToLearner { end: last.0, ..ToLearner::default() });
+                let observes = self.leading.get(&at).is_some_and(|link| link.observes);
+                let link = ToLearner { observes, end: last.0, ..ToLearner::default() };
+                self.leading.insert(at, link);
             }
             QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
                 if let Some(link) = self.leading.get_mut(&at) {
@@ -91,7 +100,8 @@ impl PeerMessages {
                 }
             }
             QuorumPacket::LeaderInfo { .. } => {
-                self.learning.insert(at, FromLeader::default());
+                let observes = self.learning.get(&at).is_some_and(|link| link.observes);
+                self.learning.insert(at, FromLeader { observes, ..FromLeader::default() });
             }
             QuorumPacket::Proposal(entry) => {
                 self.learning.entry(at).or_default().proposed = entry.zxid().0;
@@ -116,9 +126,24 @@ impl PeerMessages {
                 self.learning.entry(at).or_default();
                 return None;
             }
+            QuorumPacket::ObserverInfo { .. } => {
+                self.learning.entry(at).or_default().observes = true;
+                return None;
+            }
             _ => {}
         }
         let link = self.leading.get_mut(&at)?;
+        match packet {
+            QuorumPacket::Inform(_) if !link.observes => {
+                return Some("INFORM to a follower".into());
+            }
+            QuorumPacket::Proposal(_) | QuorumPacket::Commit { .. }
+                if link.observes && link.up_to_date =>
+            {
+                return Some(format!("{} to an observer", packet.name()));
+            }
+            _ => {}
+        }
         match packet {
             QuorumPacket::Snap { zxid } | QuorumPacket::Trunc { zxid } => {
                 link.end = zxid.0;
@@ -159,7 +184,7 @@ impl PeerMessages {
         if counter(zxid) == 0 {
             return (!link.new_leader).then(|| format!("ACK of {} before NEWLEADER", show(zxid)));
         }
-        let legal = zxid <= link.proposed && zxid > link.acknowledged;
+        let legal = zxid <= link.proposed && zxid > link.acknowledged && !link.observes;
         let (proposed, before) = (link.proposed, link.acknowledged);
         link.acknowledged = zxid;
         (!legal).then(|| {
@@ -224,6 +249,36 @@ mod tests {
         let mut bench = self::bench();
         bench.establish(ONE, TWO, 2);
         refused(bench.send(ONE, TWO, QuorumPacket::UpToDate));
+    }
+
+    #[test]
+    fn observers_are_informed() {
+        let inform = |zxid| QuorumPacket::Inform(propose(zxid, "/b"));
+        let info = || zebu_core::proto::LearnerInfo {
+            id: TWO,
+            protocol_version: 0x10000,
+            config_version: 0,
+        };
+        refused(bench().send(ONE, TWO, inform(z(2, 1))));
+        let mut bench = Bench::new(3, vec![Box::new(PeerMessages::default())]);
+        bench.lead(ONE, 2);
+        bench.establish(ONE, THREE, 2);
+        let greeting = || QuorumPacket::ObserverInfo { accepted: Epoch(2), info: info() };
+        bench.told(ONE, TWO, greeting()).unwrap();
+        let accept = QuorumPacket::AckEpoch { last: Zxid(z(2, 0)), current: None };
+        bench.told(ONE, TWO, accept).unwrap();
+        bench.send(ONE, TWO, proposal(z(2, 1))).unwrap();
+        bench.send(ONE, TWO, commit(z(2, 1))).unwrap();
+        bench.establish(ONE, TWO, 2);
+        bench.send(ONE, TWO, inform(z(2, 2))).unwrap();
+        refused(bench.send(ONE, TWO, inform(z(2, 4))));
+        refused(bench.send(ONE, TWO, proposal(z(2, 5))));
+        // The other end.
+        bench.send(TWO, ONE, greeting()).unwrap();
+        let offer = QuorumPacket::LeaderInfo { epoch: Epoch(2), protocol_version: 0 };
+        bench.told(TWO, ONE, offer).unwrap();
+        bench.told(TWO, ONE, proposal(z(2, 1))).unwrap();
+        refused(bench.send(TWO, ONE, ack(z(2, 1))));
     }
 
     #[test]

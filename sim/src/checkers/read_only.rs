@@ -90,6 +90,7 @@ impl ReadOnly {
                 message:
                     PeerMessage::Quorum(
                         QuorumPacket::Proposal(_)
+                        | QuorumPacket::Inform(_)
                         | QuorumPacket::Commit { .. }
                         | QuorumPacket::Ack { .. },
                     ),

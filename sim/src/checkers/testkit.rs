@@ -140,8 +140,10 @@ impl Bench {
     }
     /// `server` offers `epoch` to its learners.
     pub fn lead(&mut self, server: ServerId, epoch: u32) {
-        let info = LearnerInfo { id: TWO, protocol_version: 0, config_version: 0 };
-        let _ = info;
+        for peer in (1..=self.disks.len() as i64).map(ServerId).filter(|peer| *peer != server) {
+            let info = LearnerInfo { id: peer, protocol_version: 0, config_version: 0 };
+            self.told(server, peer, QuorumPacket::FollowerInfo { accepted: Epoch(0), info }).unwrap();
+        }
         let offer = QuorumPacket::LeaderInfo { epoch: Epoch(epoch), protocol_version: 0 };
         self.send(server, server, offer).unwrap();
     }
@@ -328,6 +330,7 @@ pub fn info(servers: usize) -> ScenarioInfo {
     ScenarioInfo {
         servers,
         voters: (1..=servers as i64).map(ServerId).collect(),
+        groups: vec![(1..=servers as i64).map(|id| (ServerId(id), 1)).collect()],
         tick_ms: 200,
         init_limit: 10,
         sync_limit: 5,
@@ -354,7 +357,6 @@ fn with_view<T>(
             id: ServerId(at as i64 + 1),
             database: database.as_ref(),
             disk,
-            voter: true,
         })
         .collect();
     then(&View { now, servers: &servers })

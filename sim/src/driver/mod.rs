@@ -202,12 +202,12 @@ impl Director {
         let scenario = Arc::clone(&setup.scenario);
         let decide = Decide::new(setup.seed);
         let profile = Profile::draw(&scenario, decide);
-        let count = scenario.file.ensemble.servers;
+        let count = scenario.file.ensemble.total();
         let seat_count: usize = scenario.file.clients.iter().map(|c| c.count).sum();
         let checkers = checkers::all(&scenario.info());
         audience(|aud| *aud = Audience { checkers, trace: setup.trace, ..Audience::default() });
         let stage = Shared::new(count, seat_count);
-        let ensemble = world::ensemble(count);
+        let ensemble = scenario.file.ensemble.ensemble();
         let handle = Handle::current();
 
         let servers = (0..count).map(|index| {
@@ -493,6 +493,10 @@ impl Director {
             (Target::Server(number), _) => number.saturating_sub(1).min(servers - 1),
             (Target::Leader, Some(leader)) => leader,
             (Target::Follower, Some(leader)) if any == leader => (any + 1) % servers,
+            (Target::Observer, _) => {
+                let voters = self.scenario.file.ensemble.servers;
+                if servers == voters { any } else { voters + any % (servers - voters) }
+            }
             (Target::Any, Some(leader)) if favour_leader => leader,
             _ => any,
         }

@@ -169,7 +169,6 @@ fn views(machines: &[Machine]) -> Vec<ServerView<'_>> {
             id: id_of(index),
             database: machine.database.as_ref(),
             disk: &machine.disk,
-            voter: true,
         })
         .collect()
 }

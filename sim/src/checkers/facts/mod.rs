@@ -151,10 +151,11 @@ impl Facts {
     pub fn is_alone(&self) -> bool {
         self.info.servers == 1
     }
-    /// More than half of the voters?
+    /// Are those voters a quorum?
     pub fn is_quorum(&self, mut has: impl FnMut(&ServerFacts) -> bool) -> bool {
-        let servers = self.servers.iter().filter(|server| self.is_voter(server.id));
-        servers.filter(|server| has(server)).count() * 2 > self.info.voters.len()
+        self.info.is_quorum(|voter| {
+            self.servers.iter().find(|server| server.id == voter.0).is_some_and(&mut has)
+        })
     }
     /// Would `server` still have `zxid`, on the history it belongs to, after a power loss?
     pub fn has_durable(&self, server: &ServerFacts, zxid: u64) -> bool {
