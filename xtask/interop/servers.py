@@ -190,9 +190,11 @@ class Server:
 
 
 class Ensemble:
-    """Some servers that form one service; one alone is standalone for Java."""
+    """Some servers that form one service; one alone is standalone for Java. Those whose numbers are
+    in `observers` do not vote."""
 
-    def __init__(self, programs: Programs, kinds: list[str], home: Path, **settings: str):
+    def __init__(self, programs: Programs, kinds: list[str], home: Path,
+                 observers: tuple[int, ...] = (), **settings: str):
         ports = free_ports(3 * len(kinds))
         self.election, self.quorum = {}, {}
         peers = ""
@@ -200,7 +202,8 @@ class Ensemble:
             q, e = ports[3 * number - 2], ports[3 * number - 1]
             self.quorum[number], self.election[number] = q, e
             if len(kinds) > 1:
-                peers += f"server.{number}=127.0.0.1:{q}:{e}\n"
+                role = ":observer" if number in observers else ""
+                peers += f"server.{number}=127.0.0.1:{q}:{e}{role}\n"
         self.servers = [
             Server(programs, kind, number, home / f"s{number}", ports[3 * number - 3], peers, settings)
             for number, kind in enumerate(kinds, 1)]
