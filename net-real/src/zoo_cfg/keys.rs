@@ -211,7 +211,7 @@ const KEYS: &[(&str, Effect)] = {
         ("observer.reconnectDelayMs", Used),
         ("observer.syncEnabled", Used),
         ("observerMaster.sizeLimit", Ignored),
-        ("observerMasterPort", Ignored),
+        ("observerMasterPort", Used),
         ("oraclePath", ORACLE),
         ("pathStats.delay", PATH_STATS),
         ("pathStats.enabled", PATH_STATS),

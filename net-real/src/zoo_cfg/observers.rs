@@ -67,6 +67,11 @@ impl Reader {
         if let Some(most) = self.millis(keys, "observer.reconnectDelayMs", 0) {
             config.observers.reconnect_delay_max = most;
         }
+        if let Some(port) = keys.get("observerMasterPort").filter(|port| port.value != "0") {
+            let what = "observerMasterPort: Zebu's followers serve no observers. Its observers go to \
+                        the leader; Java's do not where they have this line";
+            self.warn(&port.file, port.line, what);
+        }
         for key in ["syncEnabled", "observer.syncEnabled"] {
             let off = self.flag(keys, key) == Some(false);
             if let Some(property) = keys.get(key).filter(|_| off) {

@@ -73,6 +73,10 @@ fn an_observer() {
     assert_eq!(cfg.settings.election, Some(Address::new("2001:db8::3", 3888)));
     assert_eq!(cfg.settings.quorum, None);
     assert_eq!(cfg.warnings, []);
+    let with_master = format!("{text}observerMasterPort=2191\n");
+    let cfg = good(&with_master, &[("/var/zk/myid", "3\n")]);
+    let warned = cfg.warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(warned.starts_with("/etc/zoo.cfg:13: observerMasterPort: "), "{warned}");
     // Told so for itself, but not in the list: the list is what the others go by.
     let cfg = good(&text, &[("/var/zk/myid", "2\n")]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
