@@ -17,9 +17,6 @@ pub struct Observers {
 
 impl Default for Observers {
     fn default() -> Self {
-        Self {
-            election_delay_max: Duration::from_millis(200),
-            reconnect_delay_max: Duration::ZERO,
-        }
+        Self { election_delay_max: Duration::from_millis(200), reconnect_delay_max: Duration::ZERO }
     }
 }

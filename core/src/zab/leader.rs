@@ -248,8 +248,7 @@ impl Leading {
         let votes = role == MemberRole::Participant && cx.config.ensemble.is_voter(id);
         // Departs: upstream goes on without this voter, which refuses our epoch for as long as it
         // lasts. It accepted a later one from a leader that was never established.
-        if votes
-            && self.epoch().is_some_and(|epoch| accepted > epoch) {
+        if votes && self.epoch().is_some_and(|epoch| accepted > epoch) {
             cx.epoch_floor = cx.epoch_floor.max(accepted);
             return Err(StepDown::LaterEpochAccepted);
         }

@@ -50,7 +50,8 @@ impl Table {
             role: MemberRole::Participant,
             client: None,
         };
-        let ensemble = Ensemble { members: [(ServerId(1), alone)].into(), hierarchy: None, version: 0 };
+        let ensemble =
+            Ensemble { members: [(ServerId(1), alone)].into(), hierarchy: None, version: 0 };
         let nothing =
             Recovered { database: Database::new(), window: vec![], epochs: Epochs::default() };
         let config = Config::new(ServerId(1), ensemble);

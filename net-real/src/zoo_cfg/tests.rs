@@ -80,7 +80,8 @@ fn an_observer() {
     // Told so for itself, but not in the list: the list is what the others go by.
     let cfg = good(&text, &[("/var/zk/myid", "2\n")]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
-    let overruled = "/etc/zoo.cfg:10: peerType=observer is overruled by server.2, which is a participant";
+    let overruled =
+        "/etc/zoo.cfg:10: peerType=observer is overruled by server.2, which is a participant";
     assert_eq!(warnings, [overruled]);
 }
 

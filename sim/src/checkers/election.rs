@@ -154,8 +154,7 @@ impl Election {
                 let none = BTreeSet::new();
                 let voted = self.votes.get(&key).unwrap_or(&none);
                 let followed = self.followers.get(&(server, vote.round)).unwrap_or(&none);
-                let agree =
-                    |id| id == server || voted.contains(&id) || followed.contains(&id);
+                let agree = |id| id == server || voted.contains(&id) || followed.contains(&id);
                 return ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
                     format!("{server:?} leads in round {}; for it were {voted:?}", vote.round)
                 });
@@ -281,7 +280,8 @@ mod tests {
         let offer = || QuorumPacket::LeaderInfo { epoch: Epoch(3), protocol_version: 0 };
         assert_eq!(bench.send(ONE, TWO, offer()).unwrap_err().property, "Z-ELEC");
         let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
-        let info = zebu_core::proto::LearnerInfo { id: TWO, protocol_version: 0, config_version: 0 };
+        let info =
+            zebu_core::proto::LearnerInfo { id: TWO, protocol_version: 0, config_version: 0 };
         let report = QuorumPacket::FollowerInfo { accepted: Epoch(2), info };
         bench.told(ONE, TWO, report).unwrap();
         bench.event(ONE, &Event::LinkDown { link: LinkId(2) }).unwrap();

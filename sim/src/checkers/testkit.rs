@@ -142,7 +142,8 @@ impl Bench {
     pub fn lead(&mut self, server: ServerId, epoch: u32) {
         for peer in (1..=self.disks.len() as i64).map(ServerId).filter(|peer| *peer != server) {
             let info = LearnerInfo { id: peer, protocol_version: 0, config_version: 0 };
-            self.told(server, peer, QuorumPacket::FollowerInfo { accepted: Epoch(0), info }).unwrap();
+            self.told(server, peer, QuorumPacket::FollowerInfo { accepted: Epoch(0), info })
+                .unwrap();
         }
         let offer = QuorumPacket::LeaderInfo { epoch: Epoch(epoch), protocol_version: 0 };
         self.send(server, server, offer).unwrap();
