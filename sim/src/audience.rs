@@ -5,10 +5,10 @@ use zebu_core::client::{Outcome, SessionEvent};
 use zebu_core::server::{Action, Event, PeerMessage, StoreOp};
 
 use crate::counters::Counters;
+use crate::ensemble::SERVERS_MAX;
 use crate::hash::TraceHash;
 use crate::history::{Checker, Observation, ServerView, SimTime, View, Violation};
 use crate::process::Node;
-use crate::scenario::SERVERS_MAX;
 use crate::trace;
 
 #[derive(Default)]

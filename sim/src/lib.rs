@@ -15,6 +15,7 @@ pub mod decide;
 pub mod disk;
 #[cfg(madsim)]
 pub mod driver;
+pub mod ensemble;
 pub mod faults;
 pub mod hash;
 pub mod history;

@@ -1,22 +1,20 @@
 //! Scenario files: which servers and clients, which faults, what must hold. A number may be a range
 //! `[low, high]`; then each seed draws its own, every order of magnitude equally likely.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use zebu_core::config::{
-    Config, Containers, Ensemble, Hierarchy, LocalSessions, Member, MemberRole, Observers,
-    ReadOnlyMode,
-};
+use zebu_core::config::{Config, Containers, Ensemble, LocalSessions, Observers, ReadOnlyMode};
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
 
 use crate::clients::WorkKind;
 use crate::decide::{About, Decide, Draw};
+use crate::ensemble::EnsembleSpec;
 use crate::faults::{Boundary, FaultClass, Target};
 
 #[derive(Clone, Debug)]
@@ -49,103 +47,6 @@ pub struct ScenarioFile {
     pub at: Vec<TimedFault>,
     #[serde(default)]
     pub expect: Expect,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnsembleSpec {
-    /// Voters; their ids are 1 and so on.
-    pub servers: usize,
-    /// Observers; their ids follow.
-    #[serde(default)]
-    pub observers: usize,
-    /// Which voters are in which group; without groups a majority of them is a quorum.
-    #[serde(default)]
-    pub groups: Vec<Vec<i64>>,
-    /// What voter 1 and so on weigh in their groups; 1 where nothing is said.
-    #[serde(default)]
-    pub weights: Vec<u32>,
-    #[serde(default = "tick_ms")]
-    pub tick_ms: u64,
-    #[serde(default = "init_limit")]
-    pub init_limit: u32,
-    #[serde(default = "sync_limit")]
-    pub sync_limit: u32,
-    #[serde(default = "snap_count")]
-    pub snap_count: Drawn,
-    #[serde(default = "commit_log_count")]
-    pub commit_log_count: Drawn,
-    #[serde(default = "prealloc_bytes")]
-    pub prealloc_bytes: Drawn,
-    /// Between two rounds in which the leader removes containers and TTL nodes.
-    #[serde(default = "container_check_ms")]
-    pub container_check_ms: u64,
-    /// How long a container that never had a child stays; 0 for ever.
-    #[serde(default)]
-    pub container_never_used_ms: u64,
-    /// New sessions are local: 0 no, 1 yes, 2 yes and they become global for an ephemeral.
-    #[serde(default = "none")]
-    pub local_sessions: Drawn,
-    /// Servers serve readers without a quorum.
-    #[serde(default)]
-    pub read_only: bool,
-}
-
-impl EnsembleSpec {
-    pub fn total(&self) -> usize {
-        self.servers + self.observers
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!((1..=7).contains(&self.servers), "expected 1 to 7 servers");
-        ensure!(self.total() <= SERVERS_MAX, "expected at most {SERVERS_MAX} servers in all");
-        let grouped: Vec<i64> = self.groups.iter().flatten().copied().collect();
-        if self.groups.is_empty() {
-            ensure!(self.weights.is_empty(), "weights need groups");
-            return Ok(());
-        }
-        let each: BTreeSet<i64> = grouped.iter().copied().collect();
-        let voters: BTreeSet<i64> = (1..=self.servers as i64).collect();
-        ensure!(grouped.len() == each.len() && each == voters, "each voter must be in one group");
-        ensure!(self.weights.len() <= self.servers, "there are more weights than voters");
-        ensure!(self.weighted().iter().any(|group| group.values().any(|w| *w > 0)), "no weight");
-        Ok(())
-    }
-
-    /// Groups of voters with what each weighs. A majority of all is one group in which all weigh the
-    /// same.
-    fn weighted(&self) -> Vec<BTreeMap<ServerId, u32>> {
-        let weight = |id: i64| self.weights.get(id as usize - 1).copied().unwrap_or(1);
-        if self.groups.is_empty() {
-            return vec![(1..=self.servers as i64).map(|id| (ServerId(id), 1)).collect()];
-        }
-        let group = |ids: &Vec<i64>| ids.iter().map(|id| (ServerId(*id), weight(*id))).collect();
-        self.groups.iter().map(group).collect()
-    }
-
-    /// As servers are told it.
-    pub fn ensemble(&self) -> Ensemble {
-        let member = |id: i64| Member {
-            host: format!("10.1.0.{id}"),
-            quorum_port: 2888,
-            election_port: 3888,
-            role: if id as usize <= self.servers {
-                MemberRole::Participant
-            } else {
-                MemberRole::Observer
-            },
-            client: None,
-        };
-        let members = (1..=self.total() as i64).map(|id| (ServerId(id), member(id))).collect();
-        let hierarchy = (!self.groups.is_empty()).then(|| {
-            let groups = (1..).zip(self.weighted());
-            Hierarchy {
-                groups: groups.map(|(n, group)| (n, group.into_keys().collect())).collect(),
-                weights: self.weighted().into_iter().flatten().collect(),
-            }
-        });
-        Ensemble { members, hierarchy, version: 0 }
-    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -297,30 +198,6 @@ impl Drawn {
     }
 }
 
-fn tick_ms() -> u64 {
-    200
-}
-fn init_limit() -> u32 {
-    10
-}
-fn sync_limit() -> u32 {
-    5
-}
-fn snap_count() -> Drawn {
-    Drawn::Range([20, 2000])
-}
-fn commit_log_count() -> Drawn {
-    Drawn::Range([5, 500])
-}
-fn prealloc_bytes() -> Drawn {
-    Drawn::Range([0, 16384])
-}
-fn container_check_ms() -> u64 {
-    60_000
-}
-fn none() -> Drawn {
-    Drawn::Exactly(0)
-}
 fn one() -> Drawn {
     Drawn::Exactly(1)
 }
@@ -333,9 +210,6 @@ fn session_ms() -> Drawn {
 fn paths() -> Drawn {
     Drawn::Range([1, 4])
 }
-
-/// Servers of one run.
-pub(crate) const SERVERS_MAX: usize = 8;
 
 /// What checkers may know of a run beside what they observe.
 #[derive(Clone, Debug)]
@@ -359,24 +233,6 @@ pub struct ScenarioInfo {
     pub liveness_bound: u64,
     /// There may be sessions that no transaction opened.
     pub local_sessions: bool,
-}
-
-impl ScenarioInfo {
-    /// More than half of the weight, in more than half of the groups that have any? Checkers go by
-    /// this, and not by what core thinks.
-    pub fn is_quorum(&self, mut has: impl FnMut(ServerId) -> bool) -> bool {
-        let groups = self.groups.iter().filter(|group| group.values().any(|weight| *weight > 0));
-        let groups: Vec<_> = groups.collect();
-        let won = groups.iter().filter(|group| {
-            let for_it = group.iter().filter(|(id, _)| has(**id)).map(|(_, w)| *w).sum::<u32>();
-            2 * for_it > group.values().sum::<u32>()
-        });
-        2 * won.count() > groups.len()
-    }
-    /// A voter that could be elected, or tip the balance?
-    pub fn has_say(&self, id: ServerId) -> bool {
-        self.groups.iter().any(|group| group.get(&id).is_some_and(|weight| *weight > 0))
-    }
 }
 
 impl Scenario {
@@ -556,25 +412,6 @@ who = "leader"
         let counts: std::collections::BTreeSet<u32> =
             (0..50).map(|s| Profile::draw(&scenario, Decide::new(s)).snap_count).collect();
         assert!(counts.len() > 10 && counts.iter().all(|n| (10..=100).contains(n)), "{counts:?}");
-    }
-
-    /// The rule of checkers and the rule of core, which know nothing of each other, say the same.
-    #[test]
-    fn quorums_are_cores() {
-        for lines in [
-            "servers = 4\nobservers = 2",
-            "servers = 7\ngroups = [[1, 2, 3], [4, 5], [6, 7]]\nweights = [3, 1, 1, 1, 1, 1, 1]",
-            "servers = 6\ngroups = [[1, 5, 6], [2, 3], [4]]\nweights = [2, 1, 1, 0, 1, 0]",
-        ] {
-            let text = format!("# x\n[ensemble]\n{lines}");
-            let scenario = Scenario::parse(Path::new("x.toml"), &text).unwrap();
-            let (info, ensemble) = (scenario.info(), scenario.file.ensemble.ensemble());
-            for set in 0..1_u32 << info.servers {
-                let has = |id: ServerId| set >> (id.0 - 1) & 1 == 1;
-                let cores = zebu_core::zab::quorum::is_quorum(&ensemble, has);
-                assert_eq!(info.is_quorum(has), cores, "{lines}: {set:b}");
-            }
-        }
     }
 
     #[test]

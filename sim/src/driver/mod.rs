@@ -33,7 +33,7 @@ use crate::faults::{Fault, FaultClass, FaultPlan, Target};
 use crate::history::{Observation, SimTime, StopReason};
 use crate::run::{self, Failure};
 use crate::scenario::{Profile, Scenario};
-use crate::world::{self, Phase};
+use crate::world::Phase;
 use seat::Terms;
 use stage::{MachineState, Shared, audience, id_of};
 
