@@ -14,7 +14,9 @@ use crate::time::Duration;
 
 mod admission;
 mod ensemble;
+mod ensemble_text;
 mod observers;
+mod reconfig;
 mod records;
 mod sessions;
 
@@ -22,13 +24,16 @@ pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
 pub use ensemble::{Ensemble, Hierarchy, Member, MemberRole};
+pub use ensemble_text::parse_port;
 pub use observers::Observers;
+pub use reconfig::Reconfig;
 pub use records::Records;
 pub use sessions::{LocalSessions, ReadOnlyMode};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Config {
     pub my_id: ServerId,
+    /// As the configuration file says; who counts now is [`crate::membership`]'s answer.
     pub ensemble: Ensemble,
     /// `tickTime`, ms; default 3000.
     pub tick: Duration,
@@ -59,6 +64,7 @@ pub struct Config {
     pub local_sessions: LocalSessions,
     pub read_only_mode: ReadOnlyMode,
     pub observers: Observers,
+    pub reconfig: Reconfig,
     pub auth: AuthConfig,
     /// `zookeeper.enforceQuota`: writes that would exceed a hard limit are refused; default no.
     pub enforce_quota: bool,
@@ -161,14 +167,11 @@ impl Config {
             local_sessions: LocalSessions::default(),
             read_only_mode: ReadOnlyMode::default(),
             observers: Observers::default(),
+            reconfig: Reconfig::default(),
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,
         }
-    }
-    /// As what this server takes part.
-    pub fn role(&self) -> MemberRole {
-        self.ensemble.role_of(self.my_id)
     }
     pub fn init_timeout(&self) -> Duration {
         self.tick * self.init_limit

@@ -28,6 +28,7 @@ pub mod config;
 pub mod conn;
 pub mod ids;
 pub mod jute;
+pub(crate) mod membership;
 pub mod mutant;
 pub mod ops;
 pub mod proto;

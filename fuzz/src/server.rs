@@ -161,5 +161,5 @@ fn config() -> Config {
 }
 
 fn nothing() -> Recovered {
-    Recovered { database: Database::new(), window: vec![], epochs: Epochs::default() }
+    Recovered::default()
 }

@@ -10,8 +10,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use tracing::{debug, error, info, trace, warn};
 
@@ -25,12 +23,14 @@ use zebu_core::time::{Instant, Now, WallTime};
 
 use crate::disk::{Disk, Reports, RunningDisk};
 use crate::inbox::{Input, LinkUp};
+use crate::listeners::Listeners;
 use crate::machine::Meter;
 use crate::outbox::Outbox;
-use crate::ports::{self, BindError, SocketOptions};
-use crate::settings::{Address, ServerSettings, SocketSettings};
+use crate::peer_link;
+use crate::ports::BindError;
+use crate::reconfigure::{Strangers, reconfigure};
+use crate::settings::{Address, ServerSettings};
 use crate::shared::Shared;
-use crate::{client_port, peer_link};
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +86,8 @@ pub struct Driver<D: RunningDisk, O: Observer = Unobserved> {
     disk: D,
     syncs: Arc<Meter>,
     shared: Arc<Shared>,
-    client_address: Option<SocketAddr>,
-    acceptors: Vec<JoinHandle<()>>,
+    listeners: Listeners,
+    strangers: Strangers,
     conns: HashMap<ConnId, Sender<ClientMessage>>,
     links: HashMap<LinkId, Sender<PeerMessage>>,
     /// Connections that this turn sent to, in the order of the first message.
@@ -145,9 +145,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
         );
         let server = Server::new(settings.config.clone(), recovered, clock.now());
 
-        let listeners = Listeners::open(settings).await?;
-        let client_address = listeners.client.as_ref().and_then(|client| client.local_addr().ok());
-        let acceptors = listeners.accept(&shared);
+        let listeners = Listeners::open(&shared).await?;
         Ok(Self {
             server,
             observer,
@@ -155,8 +153,8 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             disk,
             syncs,
             shared,
-            client_address,
-            acceptors,
+            listeners,
+            strangers: Strangers::default(),
             conns: HashMap::new(),
             links: HashMap::new(),
             conns_to_flush: Vec::new(),
@@ -169,7 +167,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
 
     /// Where clients connect, with the port that the system chose if the settings said 0.
     pub fn client_address(&self) -> Option<SocketAddr> {
-        self.client_address
+        self.listeners.client_address()
     }
 
     /// Serves until `shutdown` or until core halts.
@@ -241,7 +239,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                 }
             }
             Input::Machine(mut machine) => {
-                machine.client_port = self.client_address.map(|address| address.port());
+                machine.client_port = self.client_address().map(|address| address.port());
                 machine.syncs = self.syncs.measured();
                 self.tell(now, Event::Machine(machine));
             }
@@ -279,7 +277,10 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
     }
 
     fn link_up(&mut self, now: Now, link: LinkId, up: LinkUp, outbox: Arc<Outbox<PeerMessage>>) {
-        let LinkUp { port, peer, dialled, name } = up;
+        let LinkUp { port, peer, dialled, name, address } = up;
+        if let (Some(peer), Some(address)) = (peer, address) {
+            self.strangers.are_at(peer, address);
+        }
         self.links.insert(link, Sender::new(name, outbox));
         if let Some(peer) = peer
             && self.unreachable.remove(&(peer, port)).is_some()
@@ -357,6 +358,10 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                 }
                 self.disk.take_snapshot(database);
             }
+            Action::Reconfigure { committed, proposed } => {
+                let settings = &self.shared.settings;
+                reconfigure(&committed, proposed.as_deref(), settings, &mut self.listeners);
+            }
             Action::Note(note) => log_note(&note),
             Action::Halt { why } => self.halted = Some(why),
         }
@@ -375,7 +380,9 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
     }
 
     fn server_address(&self, to: ServerId, port: Port) -> Option<Address> {
-        let member = self.shared.settings.config.ensemble.members.get(&to)?;
+        let Some(member) = self.server.member(to) else {
+            return self.strangers.election_port(to).filter(|_| port == Port::Election);
+        };
         let port = match port {
             Port::Election => member.election_port,
             Port::Quorum => member.quorum_port,
@@ -409,9 +416,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
 
     /// Takes no more, sends what is decided, finishes the log.
     async fn close(mut self, ended: &Ended) {
-        for acceptor in &self.acceptors {
-            acceptor.abort();
-        }
+        self.listeners.stop();
         match ended {
             Ended::Shutdown => info!("shutting down"),
             Ended::Halted(why) => error!("halted: {why}"),
@@ -464,70 +469,6 @@ impl<M: crate::outbox::Outgoing> Sender<M> {
         }
         self.outbox.close();
     }
-}
-
-/// The ports of one server.
-struct Listeners {
-    client: Option<TcpListener>,
-    election: Option<TcpListener>,
-    quorum: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// The peers' ports first: who can reach the client port can be served.
-    async fn open(settings: &ServerSettings) -> Result<Self, BindError> {
-        let SocketSettings { backlog, client_keepalive, peer_keepalive } = settings.sockets;
-        let client = SocketOptions { backlog, keepalive: client_keepalive };
-        let peer = SocketOptions { backlog: None, keepalive: peer_keepalive };
-        let open = |what, address: &Option<Address>, options| {
-            let address = address.clone();
-            async move {
-                match address {
-                    Some(address) => {
-                        ports::bind(what, &address, settings.bind_retry, options).await.map(Some)
-                    }
-                    None => Ok(None),
-                }
-            }
-        };
-        Ok(Self {
-            election: open("election", &settings.election, peer).await?,
-            quorum: open("quorum", &settings.quorum, peer).await?,
-            client: open("client", &settings.client, client).await?,
-        })
-    }
-
-    fn accept(self, shared: &Arc<Shared>) -> Vec<JoinHandle<()>> {
-        let mut tasks = Vec::new();
-        for (what, port, listener) in
-            [("election", Port::Election, self.election), ("quorum", Port::Quorum, self.quorum)]
-        {
-            let shared = shared.clone();
-            tasks.extend(listener.map(|listener| {
-                ports::accept(what, listener, usize::MAX, move |stream, from| {
-                    peer_link::accepted(stream, from, port, shared.clone())
-                })
-            }));
-        }
-        let shared = shared.clone();
-        let at_once = conns_at_once(shared.settings.bounds.spare_files);
-        tasks.extend(self.client.map(|listener| {
-            ports::accept("client", listener, at_once, move |stream, from| {
-                client_port::serve(stream, from, shared.clone())
-            })
-        }));
-        tasks
-    }
-}
-
-/// Clients that can be connected and leave `spare` files to be opened: a server that cannot open its
-/// next log must stop.
-fn conns_at_once(spare: usize) -> usize {
-    #[cfg(not(madsim))]
-    let files = crate::files::limit();
-    #[cfg(madsim)]
-    let files = usize::MAX;
-    files.saturating_sub(spare).max(1)
 }
 
 /// Both of core's clocks.

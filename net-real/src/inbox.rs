@@ -14,6 +14,7 @@ use zebu_core::proto::{ClientMessage, ClientRequest};
 use zebu_core::server::{Event, Machine, PeerMessage, Port};
 
 use crate::outbox::Outbox;
+use crate::settings::Address;
 
 /// What reaches the driver's turn.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub(crate) struct LinkUp {
     pub(crate) dialled: bool,
     /// For logs.
     pub(crate) name: String,
+    /// Where an accepted election peer says that it can be dialled.
+    pub(crate) address: Option<Address>,
 }
 
 #[derive(Debug, Default)]

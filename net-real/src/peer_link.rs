@@ -36,7 +36,7 @@ pub(crate) async fn accepted(stream: TcpStream, from: SocketAddr, port: Port, sh
             link.serve(stream, ElectionMachine::new(machine), Vec::new()).await
         }
         Port::Quorum => {
-            link.up(None);
+            link.up(None, None);
             link.serve(stream, QuorumConn::new(limits), Vec::new()).await
         }
     };
@@ -60,7 +60,7 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
 
     let config = &shared.settings.config;
     let link = Link::new(port, Some(to), &format!("server {to} at {address}"), &shared);
-    link.up(Some(to));
+    link.up(Some(to), None);
     let ended = match port {
         Port::Election => {
             let ours = config.ensemble.election_address(config.my_id).unwrap_or_default();
@@ -109,10 +109,10 @@ impl Link {
         }
     }
 
-    fn up(&self, peer: Option<ServerId>) {
+    fn up(&self, peer: Option<ServerId>, address: Option<Address>) {
         self.is_up.store(true, Relaxed);
         let dialled = self.dialled.is_some();
-        let up = LinkUp { port: self.port, peer, dialled, name: self.name.clone() };
+        let up = LinkUp { port: self.port, peer, dialled, name: self.name.clone(), address };
         self.shared.inbox.push(Input::LinkUp { link: self.id, up, outbox: self.outbox.clone() });
     }
 
@@ -137,7 +137,7 @@ impl Link {
             let mut messages = Vec::with_capacity(batch.messages.len());
             for heard in batch.messages {
                 match heard {
-                    Heard::Hello { peer } => self.up(Some(peer)),
+                    Heard::Hello { peer, address } => self.up(Some(peer), address),
                     Heard::Message(message) => messages.push(message),
                 }
             }
@@ -162,7 +162,7 @@ impl Drop for Link {
 
 /// What comes over a link.
 pub(crate) enum Heard {
-    Hello { peer: ServerId },
+    Hello { peer: ServerId, address: Option<Address> },
     Message(PeerMessage),
 }
 
@@ -189,8 +189,9 @@ impl Machine for ElectionMachine {
     }
     fn next(&mut self) -> Result<Option<Heard>, ElectionMisbehaved> {
         Ok(self.conn.next()?.map(|input| match input {
-            // Whoever we dial has an address in the configuration.
-            ElectionInput::Hello { peer, address: _ } => Heard::Hello { peer },
+            ElectionInput::Hello { peer, address } => {
+                Heard::Hello { peer, address: Address::parse(&address) }
+            }
             ElectionInput::Notification(message) => Heard::Message(PeerMessage::Election(message)),
         }))
     }

@@ -11,6 +11,8 @@ use zebu_core::config::{Config, Ensemble, Member, MemberRole};
 use zebu_core::ids::ServerId;
 use zebu_core::storage::{Layout, StorageConfig};
 
+use crate::zoo_cfg::ConfigFiles;
+
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     pub config: Config,
@@ -33,6 +35,10 @@ pub struct ServerSettings {
     pub log_dir: PathBuf,
     /// `None`: nothing is ever deleted, upstream's default.
     pub auto_purge: Option<AutoPurge>,
+    /// `quorumListenOnAllIPs`.
+    pub listens_everywhere: bool,
+    /// Where reconfigurations are written down; `None` for nowhere.
+    pub config_files: Option<ConfigFiles>,
     pub syncing: Syncing,
     pub birth: Birth,
     pub bounds: Bounds,
@@ -127,6 +133,13 @@ impl Address {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self { host: host.into(), port }
     }
+    /// `host:port`, where IPv6 hosts stand in brackets. One that could be anywhere is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let address = Self::new(host, port.parse().ok().filter(|port| *port != 0)?);
+        (!host.is_empty() && !address.is_wildcard()).then_some(address)
+    }
     /// Does it stand for every address of this machine?
     pub fn is_wildcard(&self) -> bool {
         self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified())
@@ -195,7 +208,7 @@ impl ServerSettings {
     pub fn new(config: Config) -> Self {
         let member = config.ensemble.members.get(&config.my_id);
         // An observer never leads, so nobody dials its quorum port.
-        let leads = config.role() == MemberRole::Participant;
+        let leads = config.ensemble.role_of(config.my_id) == MemberRole::Participant;
         let at = |port: fn(&Member) -> u16| {
             member.map(|member| Address::new(member.host.clone(), port(member)))
         };
@@ -212,6 +225,8 @@ impl ServerSettings {
             data_dir: PathBuf::new(),
             log_dir: PathBuf::new(),
             auto_purge: None,
+            listens_everywhere: false,
+            config_files: None,
             syncing: Syncing::default(),
             birth: Birth::default(),
             bounds: Bounds::default(),

@@ -108,6 +108,7 @@ impl Boundary {
             | Action::CloseConn { .. }
             | Action::AwaitDrained { .. }
             | Action::TakeSnapshot { .. }
+            | Action::Reconfigure { .. }
             | Action::Note(_)
             | Action::Halt { .. } => Self::Other,
         }

@@ -336,6 +336,8 @@ impl World {
                 }
             }
             Action::TakeSnapshot { database } => self.begin_snapshot(s, *database),
+            // No scenario enables it yet.
+            Action::Reconfigure { .. } => {}
             Action::Note(note) => self.noted(s, &note),
             Action::Halt { .. } => self.stop(s, StopReason::Halt, aud),
         }

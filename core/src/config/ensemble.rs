@@ -27,6 +27,21 @@ pub struct Member {
     pub client: Option<(String, u16)>,
 }
 
+impl Member {
+    /// Do two servers have an address in common? One that means every address says nothing.
+    // ZK: QuorumPeer.QuorumServer.checkAddressDuplicate (3.9)
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let theirs: Vec<_> = other.addresses().collect();
+        self.addresses().any(|address| theirs.contains(&address))
+    }
+    fn addresses(&self) -> impl Iterator<Item = (&str, u16)> {
+        let client = self.client.as_ref().map(|(host, port)| (host.as_str(), *port));
+        let own =
+            [(self.host.as_str(), self.quorum_port), (self.host.as_str(), self.election_port)];
+        own.into_iter().chain(client).filter(|(host, _)| !matches!(*host, "0.0.0.0" | "::"))
+    }
+}
+
 /// `group.N=` and `weight.N=` lines (upstream: `QuorumHierarchical`).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Hierarchy {

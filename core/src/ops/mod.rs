@@ -18,7 +18,7 @@ mod multi;
 mod pending;
 mod quota;
 mod read;
-mod reconfig;
+pub mod reconfig;
 mod session;
 mod set_data;
 mod sync;
@@ -36,6 +36,7 @@ pub use watches::watch_of;
 
 use crate::auth::Access;
 use crate::ids::SessionId;
+use crate::membership::CONFIG_NODE;
 use crate::proto::{ErrorCode, OpCode, Request, Response};
 use crate::tree::{Applied, Database};
 use crate::txn::{Txn, TxnBody};
@@ -145,7 +146,8 @@ fn prepare_single(draft: &mut Draft<'_>, request: &Request) -> Result<TxnBody, E
         }
         Request::SetAcl { path, acl, version } => acl::prepare_set(draft, path, acl, *version),
         Request::Check { path, version } => check::prepare(draft, path, *version),
-        Request::Reconfig(_) => Err(reconfig::refuse()),
+        // Where it is enabled the leader judges it by more than the tree.
+        Request::Reconfig(_) => Err(ErrorCode::RECONFIG_DISABLED),
         Request::CreateSession { timeout_ms } => Ok(session::prepare_create(draft, *timeout_ms)),
         Request::CloseSession => Ok(session::prepare_close(draft)),
         Request::Malformed(_) => Err(ErrorCode::MARSHALLING_ERROR),
@@ -203,6 +205,10 @@ pub fn reply(
             let node = database.tree.get(path).ok_or(UNEXPECTED_TXN)?;
             Ok(Response::Stat(node.client_stat()))
         }
+        Request::Reconfig(_) => {
+            let node = database.tree.get(CONFIG_NODE).ok_or(UNEXPECTED_TXN)?;
+            Ok(Response::Data { data: node.data.cloned(), stat: node.client_stat() })
+        }
         Request::Delete { .. } | Request::CloseSession | Request::CreateSession { .. } => {
             Ok(Response::Empty)
         }
@@ -219,7 +225,6 @@ pub fn reply(
         | Request::Ping
         | Request::Check { .. }
         | Request::Multi(_)
-        | Request::Reconfig(_)
         | Request::CheckWatches { .. }
         | Request::RemoveWatches { .. }
         | Request::SetWatches(_)

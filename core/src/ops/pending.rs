@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::ops::Bound::{Included, Unbounded};
 
 use super::draft::{Draft, Effect, Image};
-use super::{Caller, delete, prepare};
+use super::{Caller, delete, prepare, reconfig};
 use crate::auth::Access;
-use crate::config::Config;
+use crate::config::{Config, Ensemble};
 use crate::ids::{SessionId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{ErrorCode, Request};
@@ -93,6 +93,22 @@ impl Pending {
         let nobody = Caller { session: SessionId(0), auth, local: false };
         let mut draft = Draft::over(self, database, config, nobody, zxid, time);
         let judged = delete::prepare_reap(&mut draft, path).map_err(TxnBody::Error);
+        let effect = draft.into_effect();
+        self.conclude(zxid, judged, effect)
+    }
+    /// Judges a reconfiguration of which the leader has said whether the ensemble would bear it.
+    // ZK: PrepRequestProcessor.pRequest2Txn (3.9): case reconfig
+    pub fn prepare_reconfig(
+        &mut self,
+        database: &Database,
+        config: &Config,
+        caller: Caller<'_>,
+        next: &Ensemble,
+        zxid: Zxid,
+        time: WallTime,
+    ) -> (TxnBody, TxnDigest) {
+        let mut draft = Draft::over(self, database, config, caller, zxid, time);
+        let judged = reconfig::prepare(&mut draft, next).map_err(TxnBody::Error);
         let effect = draft.into_effect();
         self.conclude(zxid, judged, effect)
     }

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
+use crate::config::Ensemble;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::proto::{ClientMessage, ClientRequest, Notification, QuorumPacket};
 use crate::tree::Database;
@@ -124,6 +125,12 @@ pub enum Action {
     TakeSnapshot {
         database: Box<Database>,
     },
+    /// Who is in the ensemble, to be found again at the next start: what is committed, and what is
+    /// proposed. Addresses of this server that changed are to be listened on from now on.
+    Reconfigure {
+        committed: Box<Ensemble>,
+        proposed: Option<Box<Ensemble>>,
+    },
     /// For logs, metrics and traces; nothing depends on it.
     Note(Note),
     /// Stop this server: going on could lose or fork data.
@@ -166,9 +173,11 @@ pub struct Epochs {
 }
 
 /// What a disk held: the newest usable snapshot with the log replayed over it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Recovered {
     pub database: Database,
+    /// The oldest zxid to which the log could be cut back: that of a snapshot from which it leads here.
+    pub base: Zxid,
     /// The newest entries of the log, at most `commit_log_count`, contiguous, ending at
     /// `database.last_processed`.
     pub window: Vec<Entry>,

@@ -8,8 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 
-use crate::config::Config;
+use crate::config::{Config, Ensemble};
 use crate::ids::{Epoch, LinkId, Zxid};
+use crate::membership::{CONFIG_NODE, Membership};
 use crate::mutant::Mutant;
 use crate::proto::QuorumPacket;
 use crate::rng::Rng;
@@ -20,7 +21,7 @@ use crate::zab::history::History;
 
 use quota_alarm::QuotaAlarm;
 
-use super::metrics::Metrics;
+use super::metrics::{Metrics, age_ms, millis};
 use super::read_only::ReadOnly;
 use super::{
     Action, CloseReason, Epochs, Event, Note, PeerMessage, Recovered, RoleName, StoreOp, Ticket,
@@ -29,6 +30,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Cx {
     pub(crate) config: Config,
+    pub(crate) membership: Membership,
     pub(crate) now: Now,
     pub(crate) database: Database,
     pub(crate) history: History,
@@ -52,21 +54,30 @@ pub(crate) struct Cx {
     durable: Ticket,
     /// A TRUNC that is not read back yet: nothing is delivered until then.
     truncating: Option<Ticket>,
+    /// A leader wants history taken back that cannot be: the next one is to send a snapshot.
+    pub(crate) wants_snapshot: bool,
     until_snapshot: Distance,
-    snapshot_under_way: bool,
+    /// When the snapshot was begun that is being written.
+    snapshot_since: Option<Instant>,
     rng: Rng,
 }
 
 impl Cx {
     pub(crate) fn new(config: Config, recovered: Recovered, now: Now) -> Self {
         let config = misread(config);
-        let Recovered { database, window, epochs } = recovered;
+        let Recovered { database, base, window, epochs } = recovered;
         assert!(epochs.current <= epochs.accepted, "recovered {epochs:?}");
         let mut rng = Rng::new(config.seed ^ config.my_id.0 as u64);
         let mut cx = Self {
             now,
-            history: History::recovered(database.last_processed, window, config.commit_log_count),
+            history: History::recovered(
+                base,
+                database.last_processed,
+                window,
+                config.commit_log_count,
+            ),
             until_snapshot: Distance::draw(&config, &mut rng),
+            membership: Membership::recovered(&config, &database),
             config,
             database,
             epochs,
@@ -82,7 +93,8 @@ impl Cx {
             last_ticket: Ticket(0),
             durable: Ticket(0),
             truncating: None,
-            snapshot_under_way: false,
+            wants_snapshot: false,
+            snapshot_since: None,
             rng,
         };
         cx.name_ensemble();
@@ -90,15 +102,46 @@ impl Cx {
     }
 
     /// What a client reads in `/zookeeper/config`, whatever state came from elsewhere; upstream has
-    /// nothing there on a server alone.
+    /// nothing there on a server alone. What is proposed is there by its transaction.
+    // ZK: ZKDatabase.initConfigInZKDatabase (3.9)
     fn name_ensemble(&mut self) {
-        let ensemble = &self.config.ensemble;
-        if ensemble.is_alone() {
+        let ensemble = self.membership.committed();
+        let shown = self.database.tree.get(CONFIG_NODE).and_then(|node| node.data);
+        let is_known = shown.is_some_and(|shown| **shown == *ensemble.text().as_bytes());
+        if self.membership.is_alone() || self.membership.proposed().is_some() || is_known {
             return;
         }
         self.database.tree.set_ensemble(ensemble, self.now.wall);
-        let (path, data) = ("/zookeeper/config".into(), Some(ensemble.text().into()));
+        let (path, data) = (CONFIG_NODE.into(), Some(ensemble.text().into()));
         self.metrics.wrote(&TxnBody::Reconfig { path, data, version: -1 });
+    }
+    /// The state was replaced.
+    fn look_around(&mut self) {
+        self.membership.see(&self.database);
+        self.name_ensemble();
+    }
+
+    /// Up to `version` every configuration is committed. Returns what was in force before, if that is
+    /// another one.
+    pub(crate) fn commit_membership(&mut self, version: u64) -> Option<Ensemble> {
+        let before = self.membership.commit(version)?;
+        self.name_ensemble();
+        self.tell_membership();
+        Some(before)
+    }
+    /// Another server's word for what is committed. Is it news?
+    pub(crate) fn adopt_membership(&mut self, text: &[u8]) -> bool {
+        let adopted = self.membership.adopt(text);
+        if adopted {
+            self.name_ensemble();
+            self.tell_membership();
+        }
+        adopted
+    }
+    fn tell_membership(&mut self) {
+        let committed = Box::new(self.membership.committed().clone());
+        let proposed = self.membership.proposed().cloned().map(Box::new);
+        self.push(Action::Reconfigure { committed, proposed });
     }
 
     // ---- out ----
@@ -129,14 +172,15 @@ impl Cx {
         self.push(Action::Halt { why });
     }
 
-    pub(crate) fn leads_others(&self) -> bool {
-        self.role == RoleName::Leading && !self.config.ensemble.is_alone()
-    }
     /// How long an observer that lost its leader waits before it asks for another.
     pub(crate) fn observers_pause(&mut self) -> Duration {
         let spec = &self.config.observers;
         let most = spec.election_delay_max + spec.reconnect_delay_max;
         Duration::from_nanos(self.rng.below((most.as_nanos() as u64).max(1)))
+    }
+
+    pub(crate) fn leads_others(&self) -> bool {
+        self.role == RoleName::Leading && !self.membership.is_alone()
     }
 
     // ---- storage ----
@@ -156,6 +200,9 @@ impl Cx {
     /// Logs an entry; its acknowledgement waits for [`History::durable`].
     pub(crate) fn append(&mut self, entry: Entry) {
         let ticket = self.store(StoreOp::Append([entry.clone()].into()));
+        if self.membership.propose(&entry.txn.body) {
+            self.tell_membership();
+        }
         self.history.log(entry, ticket);
     }
     pub(crate) fn save_accepted(&mut self, epoch: Epoch) -> Ticket {
@@ -179,8 +226,9 @@ impl Cx {
     pub(crate) fn install(&mut self, database: Database) {
         let ticket = self.store(StoreOp::Install(Box::new(database.clone())));
         self.history.replace(database.last_processed, ticket);
+        self.wants_snapshot = false;
         self.database = database;
-        self.name_ensemble();
+        self.look_around();
     }
     pub(crate) fn is_truncating(&self) -> bool {
         self.truncating.is_some()
@@ -197,17 +245,21 @@ impl Cx {
                 self.durable = self.durable.max(ticket);
                 if self.truncating == Some(ticket) {
                     self.truncating = None;
-                    let Recovered { database, window, epochs: _ } = *recovered;
+                    let Recovered { database, base: _, window, epochs: _ } = *recovered;
                     match self.history.read_back(database.last_processed, window) {
                         Ok(()) => {
                             self.database = database;
-                            self.name_ensemble();
+                            self.look_around();
                         }
                         Err(why) => self.halt(format!("{why}")),
                     }
                 }
             }
-            Event::SnapshotTaken { .. } => self.snapshot_under_way = false,
+            Event::SnapshotTaken { .. } => {
+                if let Some(since) = self.snapshot_since.take() {
+                    self.metrics.snapshot_ms.add(millis(self.now.mono.since(since)));
+                }
+            }
             Event::StoreFailed { what } => {
                 if !self.config.planted(Mutant::FsyncErrorIgnored) {
                     self.halt(what);
@@ -249,6 +301,9 @@ impl Cx {
             }
         }
         self.metrics.wrote(&entry.txn.body);
+        if self.serving.is_some() {
+            self.metrics.propagation_ms.add(age_ms(&entry.txn.header, self.now));
+        }
         if self.role == RoleName::Leading {
             let tree = &self.database.tree;
             for alarm in self.quota_alarm.look(&applied.changes, tree, self.now.mono) {
@@ -309,11 +364,11 @@ impl Cx {
     pub(crate) fn snapshot_if_due(&mut self) {
         let takes_uncommitted = self.config.planted(Mutant::TruncKeepsNewerSnapshot);
         let may = self.serving.is_some() || (takes_uncommitted && !self.is_truncating());
-        if !self.until_snapshot.is_gone() || self.snapshot_under_way || !may {
+        if !self.until_snapshot.is_gone() || self.snapshot_since.is_some() || !may {
             return;
         }
         self.until_snapshot = Distance::draw(&self.config, &mut self.rng);
-        self.snapshot_under_way = true;
+        self.snapshot_since = Some(self.now.mono);
         let database = Box::new(self.database.clone());
         self.push(Action::TakeSnapshot { database });
     }

@@ -1,7 +1,7 @@
 //! Connections to peers: who dials whom on the election port, and which quorum links wait for this
 //! server to know its role. What is said over them is [`crate::zab`]'s.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::ids::{LinkId, ServerId};
@@ -32,6 +32,9 @@ const PARKED_PACKETS_MAX: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Links {
     election: BTreeMap<ServerId, ElectionLink>,
+    /// Members whose link broke, who could not be dialled, or who led us and fell silent; until they
+    /// are heard from again. Nobody waits for their vote.
+    absent: BTreeSet<ServerId>,
     peer_of: BTreeMap<LinkId, ServerId>,
     parked: BTreeMap<LinkId, Parked>,
 }
@@ -41,7 +44,7 @@ impl Links {
 
     pub(crate) fn notify_all(&mut self, message: &Notification, cx: &mut Cx) {
         let peers: Vec<_> =
-            cx.config.ensemble.voters().filter(|id| *id != cx.config.my_id).collect();
+            cx.membership.voters().into_iter().filter(|id| *id != cx.config.my_id).collect();
         for peer in peers {
             self.notify(peer, message.clone(), cx);
         }
@@ -54,7 +57,7 @@ impl Links {
         let peer = self.election.entry(to).or_default();
         if let Some(link) = peer.link {
             cx.push(Action::Send { link, message: PeerMessage::Election(message) });
-        } else if !peer.dialling && cx.config.ensemble.members.contains_key(&to) {
+        } else if !peer.dialling && cx.membership.is_member(to) {
             peer.dialling = true;
             cx.push(Action::Dial { to, port: Port::Election });
         }
@@ -71,6 +74,7 @@ impl Links {
         cx: &mut Cx,
     ) -> bool {
         let me = cx.config.my_id;
+        self.absent.remove(&from);
         let peer = self.election.entry(from).or_default();
         if dialled {
             peer.dialling = false;
@@ -81,7 +85,7 @@ impl Links {
             if !dialled
                 && from != me
                 && !peer.dialling
-                && cx.config.ensemble.members.contains_key(&from)
+                && (cx.membership.is_member(from) || cx.membership.is_dynamic())
             {
                 if let Some(old) = peer.link.take() {
                     self.peer_of.remove(&old);
@@ -105,11 +109,28 @@ impl Links {
         self.peer_of.get(&link).copied()
     }
 
-    pub(crate) fn on_election_dial_failed(&mut self, to: ServerId) {
+    pub(crate) fn on_election_dial_failed(&mut self, to: ServerId, cx: &Cx) {
         if let Some(peer) = self.election.get_mut(&to) {
             peer.dialling = false;
+            if peer.link.is_none() {
+                self.is_gone(to, cx);
+            }
             self.forget_idle(to);
         }
+    }
+
+    /// It was heard from.
+    pub(crate) fn is_back(&mut self, peer: ServerId) {
+        self.absent.remove(&peer);
+    }
+    /// There is reason to believe that this member cannot vote now.
+    pub(crate) fn is_gone(&mut self, peer: ServerId, cx: &Cx) {
+        if cx.membership.is_member(peer) {
+            self.absent.insert(peer);
+        }
+    }
+    pub(crate) fn is_absent(&self, peer: ServerId) -> bool {
+        self.absent.contains(&peer)
     }
 
     /// Anybody can call itself any server: nobody is remembered who is not connected.
@@ -120,12 +141,13 @@ impl Links {
     }
 
     /// A link went down. Was it one of ours?
-    pub(crate) fn on_down(&mut self, link: LinkId) -> bool {
+    pub(crate) fn on_down(&mut self, link: LinkId, cx: &Cx) -> bool {
         if let Some(from) = self.peer_of.remove(&link) {
             if let Some(peer) = self.election.get_mut(&from) {
                 peer.link = None;
                 self.forget_idle(from);
             }
+            self.is_gone(from, cx);
             return true;
         }
         self.parked.remove(&link).is_some()
@@ -172,18 +194,14 @@ mod tests {
     #[test]
     fn strangers_leave_nothing_behind() {
         let config = Config::new(ServerId(2), Ensemble::default());
-        let recovered = Recovered {
-            database: Default::default(),
-            window: Vec::new(),
-            epochs: Default::default(),
-        };
-        let mut cx = Cx::new(config, recovered, Now::default());
+        let mut cx = Cx::new(config, Recovered::default(), Now::default());
         let mut links = Links::default();
         for (id, kept) in [(1, false), (3, true), (i64::MAX, true), (-7, false)] {
             let link = LinkId(id as u64);
             assert_eq!(links.on_election_up(link, ServerId(id), false, &mut cx), kept);
-            assert_eq!(links.on_down(link), kept);
+            assert_eq!(links.on_down(link, &cx), kept);
             assert!(links.election.is_empty() && links.peer_of.is_empty(), "server {id}");
+            assert!(links.absent.is_empty(), "server {id}");
         }
     }
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use super::{Action, CloseReason, Note, RoleName, SyncKind};
 use crate::proto::{EventKind, Request, Response};
-use crate::time::{Duration, Instant};
-use crate::txn::TxnBody;
+use crate::time::{Duration, Instant, Now};
+use crate::txn::{TxnBody, TxnHeader};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -43,8 +43,16 @@ pub(crate) struct Metrics {
     pub(crate) children_watches: Summary,
     pub(crate) election_ms: Summary,
     pub(crate) unavailable_ms: Summary,
+    /// From the election to UPTODATE.
+    pub(crate) follower_sync_ms: Summary,
+    pub(crate) snapshot_ms: Summary,
     pub(crate) read_ms: Percentiles,
     pub(crate) update_ms: Percentiles,
+    /// Of transactions, since the leader made them, by its wall clock: until they came here, were
+    /// acknowledged by a quorum, were delivered here.
+    pub(crate) proposal_ms: Percentiles,
+    pub(crate) quorum_ack_ms: Percentiles,
+    pub(crate) propagation_ms: Percentiles,
     /// Bytes read and written below each znode of the first level.
     pub(crate) namespaces: BTreeMap<String, Namespace>,
     pub(crate) looking_since: Option<Instant>,
@@ -85,6 +93,9 @@ impl Metrics {
                 self.role_since = now;
             }
             Note::Established { .. } | Note::UpToDate { .. } => {
+                if let Note::UpToDate { .. } = note {
+                    self.follower_sync_ms.add(millis(now.since(self.role_since)));
+                }
                 if let Some(since) = self.looking_since.take() {
                     self.unavailable_ms.add(millis(now.since(since)));
                 }
@@ -192,7 +203,12 @@ fn length(data: &Option<Bytes>) -> usize {
     data.as_ref().map_or(0, Bytes::len)
 }
 
-fn millis(span: Duration) -> u64 {
+/// How long ago `header` was made; nothing if the clocks disagree.
+pub(crate) fn age_ms(header: &TxnHeader, now: Now) -> u64 {
+    now.wall.0.saturating_sub(header.time.0).try_into().unwrap_or(0)
+}
+
+pub(crate) fn millis(span: Duration) -> u64 {
     span.as_millis() as u64
 }
 

@@ -1,4 +1,5 @@
-//! One server: typed events in, typed actions out. Routes to the role, holds no rules.
+//! One server: typed events in, typed actions out. Routes to the role, holds no rules. What peers say
+//! is in [`peers`], how one term follows another in [`terms`].
 //!
 //! ```text
 //!   Settling --log durable--> Looking --elected--> Following, Observing --UPTODATE--> (serves)
@@ -13,10 +14,12 @@ mod four_letter;
 mod identity;
 pub(crate) mod links;
 mod machine;
-mod metrics;
+pub(crate) mod metrics;
 mod order;
+mod peers;
 mod read_only;
 mod stats;
+mod terms;
 
 pub use admission::may_read_on;
 pub use api::*;
@@ -26,25 +29,21 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
-use crate::config::{Config, MemberRole};
-use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId};
-use crate::mutant::Mutant;
-use crate::proto::{
-    ClientMessage, ClientRequest, Forwarded, Notification, PeerState, QuorumPacket, Request,
-};
+use crate::config::{Config, Member, MemberRole};
+use crate::ids::{ConnId, ServerId};
+use crate::proto::{ClientMessage, ClientRequest};
 use crate::session::SessionIds;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Instant, Now};
 use crate::tree::Database;
-use crate::zab::broadcast::{Broadcast, Certainty, Origin, Question};
-use crate::zab::election::{Decision, Election, Settled};
-use crate::zab::follower::{FailedTerms, Following, Heard};
-use crate::zab::leader::{Asked, Leading, StepDown};
-use crate::zab::learner_link::LearnerLink;
+use crate::txn::TxnBody;
+use crate::zab::broadcast::{Certainty, Origin, Question};
+use crate::zab::election::{Election, Settled};
+use crate::zab::follower::{FailedTerms, Following};
+use crate::zab::leader::{Leading, StepDown};
 
 use cx::Cx;
 use links::Links;
 use order::{Order, Submission};
-use read_only::ReadOnly;
 
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -69,6 +68,8 @@ enum Role {
     Settling {
         until: Ticket,
         not_before: Instant,
+        /// A reconfiguration said who leads now: nobody needs to be elected.
+        successor: Option<ServerId>,
     },
     Looking(Election),
     /// An observer too: see [`Following::role`].
@@ -90,7 +91,7 @@ impl Server {
             ids.observe(session);
         }
         let order = Order::new(ids, &config);
-        let role = Role::Settling { until: Ticket(0), not_before: now.mono };
+        let role = Role::Settling { until: Ticket(0), not_before: now.mono, successor: None };
         let cx = Cx::new(config, recovered, now);
         let links = Links::default();
         let mut server = Self {
@@ -124,7 +125,8 @@ impl Server {
             Event::Peer { link, message } => self.on_peer(link, message),
             Event::LinkDown { link } => self.on_link_down(link),
             Event::DialFailed { to, port: Port::Election } => {
-                self.links.on_election_dial_failed(to);
+                self.links.on_election_dial_failed(to, &self.cx);
+                self.recount();
             }
             Event::DialFailed { to, port: Port::Quorum } => {
                 if let Role::Following(following, _) = &mut self.role
@@ -169,6 +171,11 @@ impl Server {
         of_role.into_iter().chain(others.into_iter().flatten()).min()
     }
 
+    /// Where a server of the ensemble is, as this one knows it now.
+    pub fn member(&self, id: ServerId) -> Option<&Member> {
+        self.cx.membership.member(id)
+    }
+
     /// The applied state, for checkers that compare replicas and for tools.
     pub fn database(&self) -> &Database {
         &self.cx.database
@@ -177,7 +184,7 @@ impl Server {
     /// Upstream's word for `Mode:`.
     pub fn mode(&self) -> &'static str {
         match &self.role {
-            Role::Leading(..) if self.cx.config.ensemble.is_alone() => "standalone",
+            Role::Leading(..) if self.cx.membership.is_alone() => "standalone",
             Role::Leading(..) => "leader",
             Role::Following(following, _) => match following.role() {
                 MemberRole::Participant => "follower",
@@ -194,148 +201,6 @@ impl Server {
     /// Are clients served?
     pub fn is_serving(&self) -> bool {
         self.cx.serving.is_some()
-    }
-
-    // ---- peers ----
-
-    /// Says what is true now.
-    // Departs: upstream repeats the last message, which may be of an election long over.
-    fn on_election_up(&mut self, link: LinkId, peer: ServerId, dialled: bool) {
-        if !self.links.on_election_up(link, peer, dialled, &mut self.cx) {
-            return;
-        }
-        let vote = match &self.role {
-            Role::Settling { .. } => return,
-            // It has none, and who asks would answer.
-            Role::Following(_, settled) if settled.state == PeerState::Observing => return,
-            Role::Looking(election) => election.notification(&self.cx),
-            Role::Following(_, settled) | Role::Leading(_, settled) => {
-                settled.notification(&self.cx)
-            }
-        };
-        self.links.notify(peer, vote, &mut self.cx);
-    }
-
-    fn on_quorum_up(&mut self, link: LinkId, dialled: bool) {
-        let cx = &mut self.cx;
-        match &mut self.role {
-            Role::Following(following, _) if dialled => following.on_link_up(link, cx),
-            Role::Leading(leading, _) if !dialled => leading.on_link_up(link, cx),
-            Role::Looking(_) | Role::Settling { .. } if !dialled => self.links.park(link, cx),
-            Role::Looking(_) | Role::Settling { .. } | Role::Following(..) | Role::Leading(..) => {
-                cx.close_link(link, CloseReason::NotServing);
-            }
-        }
-    }
-
-    fn on_link_down(&mut self, link: LinkId) {
-        if self.links.on_down(link) {
-            return;
-        }
-        match &mut self.role {
-            Role::Following(following, _) if following.link() == Some(link) => {
-                self.end_term("the link to the leader broke");
-            }
-            Role::Leading(leading, _) => leading.on_link_down(link),
-            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {}
-        }
-    }
-
-    fn on_peer(&mut self, link: LinkId, message: PeerMessage) {
-        if let PeerMessage::Election(notification) = &message {
-            if let Some(from) = self.links.election_peer(link) {
-                self.on_notification(from, notification);
-            }
-            return;
-        }
-        let outcome = match &mut self.role {
-            Role::Following(following, _) if following.link() == Some(link) => {
-                match &message {
-                    PeerMessage::Quorum(QuorumPacket::Proposal(_)) => {
-                        self.cx.metrics.proposals_received += 1;
-                    }
-                    PeerMessage::Quorum(QuorumPacket::Commit { .. } | QuorumPacket::Inform(_)) => {
-                        self.cx.metrics.commits_received += 1;
-                    }
-                    _ => {}
-                }
-                match following.on_message(message, &mut self.cx) {
-                    Ok(heard) => {
-                        self.on_heard(heard);
-                        Ok(())
-                    }
-                    Err(why) => Err(format!("{why}")),
-                }
-            }
-            Role::Leading(leading, _) if leading.has_link(link) => {
-                match leading.on_message(link, message, &mut self.cx) {
-                    Ok(Asked::Nothing) => Ok(()),
-                    Ok(Asked::Request { from, forwarded }) => {
-                        self.on_forwarded(link, from, forwarded).map_err(|why| format!("{why}"))
-                    }
-                    Err(why) => Err(format!("{why}")),
-                }
-            }
-            Role::Looking(_) | Role::Settling { .. } => {
-                if let PeerMessage::Quorum(packet) = message {
-                    self.links.park_packet(link, packet, &mut self.cx);
-                }
-                Ok(())
-            }
-            Role::Following(..) | Role::Leading(..) => Ok(()),
-        };
-        if let Err(why) = outcome {
-            self.end_term(&why);
-        }
-    }
-
-    fn on_notification(&mut self, from: ServerId, notification: &Notification) {
-        let (cx, links) = (&mut self.cx, &mut self.links);
-        match &mut self.role {
-            Role::Looking(election) => {
-                let decision = election.on_notification(from, notification, cx, links);
-                self.decide(decision);
-            }
-            Role::Following(_, settled) | Role::Leading(_, settled) => {
-                // Nobody asks an observer, not even one whose question it answers.
-                let has_vote = settled.state != PeerState::Observing;
-                if has_vote && notification.state == PeerState::Looking {
-                    let answer = settled.notification(cx);
-                    links.notify(from, answer, cx);
-                }
-            }
-            Role::Settling { .. } => {}
-        }
-    }
-
-    fn on_heard(&mut self, heard: Heard) {
-        match heard {
-            Heard::Nothing => {}
-            Heard::Serve(epoch) => self.serve(epoch),
-            Heard::Synced(conn) => self.order.on_synced(conn, &mut self.cx),
-            Heard::Revalidated { session, valid } => {
-                self.order.on_revalidated(session, valid, &mut self.cx);
-            }
-        }
-    }
-
-    fn on_forwarded(
-        &mut self,
-        link: LinkId,
-        from: ServerId,
-        forwarded: Forwarded,
-    ) -> Result<(), StepDown> {
-        let Role::Leading(leading, _) = &mut self.role else { return Ok(()) };
-        let Some((broadcast, learners)) = leading.broadcasting() else { return Ok(()) };
-        if let Request::Sync { .. } = forwarded.request {
-            let question = Question::Learner { link, answer: QuorumPacket::Sync };
-            broadcast.ask(question, learners, &mut self.cx);
-            return Ok(());
-        }
-        let origin = Origin::Learner(from);
-        let size = broadcast.propose(origin, &forwarded, learners, &mut self.cx)?;
-        self.proposed(size);
-        Ok(())
     }
 
     // ---- clients ----
@@ -457,12 +322,16 @@ impl Server {
                         if let Some(epoch) = epoch {
                             settled.vote.epoch = i64::from(epoch.0);
                             self.serve(epoch);
+                            self.activate(u64::MAX);
                         }
                     }
                 }
                 Role::Looking(_) | Role::Settling { .. } => {}
             }
-            self.deliver();
+            if self.deliver() {
+                // What is behind a reconfiguration may be committed by other servers, or not by us.
+                continue;
+            }
             self.answer_proven();
             self.order.release(&mut self.cx);
             let Some(submission) = self.order.take_submission() else { return Ok(()) };
@@ -473,7 +342,8 @@ impl Server {
         }
     }
 
-    fn deliver(&mut self) {
+    /// Applies what is committed. Was a reconfiguration among it?
+    fn deliver(&mut self) -> bool {
         while let Some((entry, applied)) = self.cx.deliver_next() {
             if let Role::Leading(leading, _) = &mut self.role
                 && let Some(broadcast) = leading.broadcast()
@@ -485,7 +355,12 @@ impl Server {
                 self.cx.note(Note::Delivered { zxid: entry.zxid() });
                 self.order.on_delivered(&entry, &applied, &mut self.cx);
             }
+            if let TxnBody::Reconfig { .. } = entry.txn.body {
+                self.activate(entry.zxid().0);
+                return true;
+            }
         }
+        false
     }
 
     fn answer_proven(&mut self) {
@@ -504,148 +379,6 @@ impl Server {
                     }
                 }
             }
-        }
-    }
-
-    // ---- terms ----
-
-    fn serve(&mut self, epoch: Epoch) {
-        if let Role::Following(_, settled) | Role::Leading(_, settled) = &mut self.role {
-            // Peers that restart now must find all of us in the same epoch.
-            // ZK: QuorumPeer.updateElectionVote (3.9)
-            settled.vote.epoch = i64::from(epoch.0);
-        }
-        self.cx.serving = Some(epoch);
-    }
-
-    /// Out of any role: nobody is served, what is logged becomes the state, and when it is durable
-    /// the next election begins.
-    fn end_term(&mut self, why: &str) {
-        self.order.stop_serving(&mut self.cx);
-        match &mut self.role {
-            Role::Following(following, _) => {
-                self.failed_terms = following.failure(self.failed_terms);
-                if let Some(link) = following.link() {
-                    self.cx.close_link(link, CloseReason::TermOver);
-                }
-            }
-            Role::Leading(leading, _) => leading.close(&mut self.cx),
-            Role::Looking(_) | Role::Settling { .. } => {}
-        }
-        self.cx.note(Note::Refused(format!("{}: {why}", self.mode())));
-        self.cx.note(Note::Role(RoleName::Looking));
-        self.cx.deliver_logged();
-        let observes = match &self.role {
-            Role::Following(following, _) => following.role() == MemberRole::Observer,
-            Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => false,
-        };
-        let pause = if observes { self.cx.observers_pause() } else { Duration::ZERO };
-        let not_before = self.cx.now.mono + pause;
-        self.role = Role::Settling { until: self.cx.last_ticket(), not_before };
-        self.begin_term();
-    }
-
-    /// Enters the election as soon as everything logged is durable.
-    fn begin_term(&mut self) {
-        let Role::Settling { until, not_before } = self.role else { return };
-        if self.cx.now.mono < not_before {
-            return;
-        }
-        if !self.cx.is_durable(until) && !self.cx.config.planted(Mutant::VoteBeforeDurable) {
-            return;
-        }
-        if self.cx.is_truncating() {
-            return;
-        }
-        self.cx.deliver_logged();
-        self.cx.read_only = ReadOnly::looking(&self.cx);
-        let mut election = Election::enter(self.round, &mut self.cx, &mut self.links);
-        let decision = election.decided_at_once(&self.cx);
-        self.round = election.round();
-        self.role = Role::Looking(election);
-        self.decide(decision);
-    }
-
-    fn decide(&mut self, decision: Option<Decision>) {
-        let Role::Looking(election) = &self.role else { return };
-        self.round = election.round();
-        let Some(Decision { settled }) = decision else { return };
-        self.end_read_only();
-        self.round = settled.round;
-        let leader = settled.vote.leader;
-        if settled.state == PeerState::Leading {
-            self.cx.note(Note::Role(RoleName::Leading));
-            let parked = self.links.take_parked();
-            match Leading::enter(parked, &mut self.cx) {
-                Ok(leading) => {
-                    self.role = Role::Leading(leading, settled);
-                    if let Err(why) = self.advance() {
-                        self.end_term(&format!("{why}"));
-                    }
-                }
-                Err(why) => self.end_term(&format!("{why}")),
-            }
-        } else {
-            let role = match settled.state {
-                PeerState::Observing => RoleName::Observing,
-                PeerState::Looking | PeerState::Following | PeerState::Leading => {
-                    RoleName::Following
-                }
-            };
-            self.cx.note(Note::Role(role));
-            self.links.refuse_parked(&mut self.cx);
-            let following = Following::enter(leader, self.failed_terms, &mut self.cx);
-            self.role = Role::Following(following, settled);
-        }
-    }
-
-    // ---- for four-letter words ----
-
-    fn peer_state(&self) -> &'static str {
-        match &self.role {
-            Role::Leading(..) => "leading",
-            Role::Following(_, settled) if settled.state == PeerState::Observing => "observing",
-            Role::Following(..) => "following",
-            Role::Looking(_) | Role::Settling { .. } => "looking",
-        }
-    }
-    fn learners(&self) -> Option<impl Iterator<Item = &LearnerLink>> {
-        match &self.role {
-            Role::Leading(leading, _) if !self.cx.config.ensemble.is_alone() => {
-                Some(leading.learners())
-            }
-            Role::Leading(..) | Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {
-                None
-            }
-        }
-    }
-    /// In bytes: last, least, most; -1 before the first.
-    fn proposal_sizes(&self) -> [i64; 3] {
-        self.proposals
-            .map_or([-1; 3], |(last, least, most)| [last as i64, least as i64, most as i64])
-    }
-    /// Whom an observer has for its leader.
-    fn observed(&self) -> Option<ServerId> {
-        match &self.role {
-            Role::Following(following, _) if following.role() == MemberRole::Observer => {
-                Some(following.leader)
-            }
-            Role::Following(..) | Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => {
-                None
-            }
-        }
-    }
-    fn pending_syncs(&self) -> usize {
-        match &self.role {
-            Role::Leading(leading, _) => leading.established().map_or(0, Broadcast::questions),
-            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => 0,
-        }
-    }
-    /// When sessions expire, as far as this server decides that.
-    fn session_deadlines(&self) -> Option<impl Iterator<Item = (SessionId, Instant)>> {
-        match &self.role {
-            Role::Leading(leading, _) => Some(leading.established()?.session_deadlines()),
-            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => None,
         }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn recover(
             return Err(RecoverError::corrupt(&log.name(), what));
         }
         repairs.extend(SnapshotWriter::new(Database::new(), config));
-        (State { database: Database::new(), window: Vec::new() }, None)
+        (State { database: Database::new(), base: Zxid::ZERO, window: Vec::new() }, None)
     } else {
         let (state, history) = newest_state(&listing, config, disk)?;
         if config.planted(Mutant::TailGarbageKept) && history.torn().is_some() {
@@ -51,14 +51,15 @@ pub(crate) fn recover(
             (state, None)
         }
     };
-    let State { database, window } = state;
+    let State { database, base, window } = state;
     let (epochs, missing) = epoch_file::read(disk, database.last_processed, config)?;
     repairs.extend(missing);
-    Ok(Findings { recovered: Recovered { database, window, epochs }, repairs, garbage })
+    Ok(Findings { recovered: Recovered { database, base, window, epochs }, repairs, garbage })
 }
 
 pub(crate) struct State {
     pub(crate) database: Database,
+    pub(crate) base: Zxid,
     window: Vec<Entry>,
 }
 
@@ -80,7 +81,8 @@ pub(crate) fn newest_state<'a>(
                     History::above(file.zxid, &listing.logs, disk, config.record_max)?;
                 match replay(loaded, &mut history, config)? {
                     Err(why) => why,
-                    Ok(state) => {
+                    Ok(mut state) => {
+                        state.base = oldest_base(listing, file.zxid);
                         let reached = state.database.last_processed;
                         if let Some((newest, why)) = rejected.filter(|(f, _)| f.zxid > reached) {
                             let what =
@@ -96,6 +98,14 @@ pub(crate) fn newest_state<'a>(
     }
     let (newest, why) = rejected.expect("there is a snapshot, and none was taken");
     Err(RecoverError::corrupt(&newest.name(), format!("{why}; no older snapshot is intact")))
+}
+
+/// The oldest snapshot from which the log leads to `newest` and on. One that was received from a leader
+/// has no log below it.
+fn oldest_base(listing: &Listing, newest: Zxid) -> Zxid {
+    let Some(log) = listing.logs.first() else { return newest };
+    let leads_on = |snapshot: Zxid| log.first <= snapshot || log.first.follows(snapshot);
+    listing.snapshots.iter().map(|file| file.zxid).find(|at| leads_on(*at)).unwrap_or(newest)
 }
 
 /// Applies the log. The inner error says why this snapshot is of no use.
@@ -136,7 +146,7 @@ fn replay(
     if let Some(dangling) = still {
         return Ok(Err(format!("{} has an unknown ACL, {}", dangling.path, dangling.acl_id)));
     }
-    Ok(Ok(State { database, window: window.into() }))
+    Ok(Ok(State { base: database.last_processed, database, window: window.into() }))
 }
 
 /// The newest snapshot from which the state as of `after` can be rebuilt.

@@ -8,16 +8,19 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::auth::Access;
+use crate::config::Ensemble;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
+use crate::ops::reconfig::{self, Electorate};
 use crate::ops::{Caller, Pending};
-use crate::proto::{ErrorCode, Forwarded, QuorumPacket, Request};
+use crate::proto::{ErrorCode, Forwarded, QuorumPacket, ReconfigRequest, Request};
 use crate::server::Note;
 use crate::server::cx::Cx;
+use crate::server::metrics::age_ms;
 use crate::session::{Ended, Expiry, is_home};
 use crate::time::{Duration, Instant};
 use crate::txn::codec;
-use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
+use crate::txn::{Entry, Txn, TxnBody, TxnDigest, TxnHeader};
 
 use super::containers::Containers;
 use super::forwarding;
@@ -82,6 +85,8 @@ pub(crate) struct Broadcast {
     doubtful: BTreeMap<SessionId, u64>,
     questions: VecDeque<Unproven>,
     containers: Containers,
+    /// Whom the reconfiguration that was committed last made the leader.
+    successor: Option<ServerId>,
     /// Sessions that are not to be taken for local ones of learners.
     ended: Ended,
     /// The newest ping round, and when it was sent.
@@ -106,6 +111,7 @@ impl Broadcast {
             doubtful: BTreeMap::new(),
             questions: VecDeque::new(),
             containers: Containers::enter(&cx.config, cx.now),
+            successor: None,
             // What a session asked while it lived is on its way no longer than this.
             ended: Ended::new(cx.config.max_session_timeout + cx.config.sync_timeout() * 2),
             round: 0,
@@ -138,7 +144,12 @@ impl Broadcast {
         cx: &mut Cx,
     ) -> Result<usize, StepDown> {
         let zxid = self.proposed.next().ok_or(StepDown::ZxidRollover)?;
-        let (body, digest) = self.prepare(origin, request, zxid, cx);
+        let (body, digest) = match &request.request {
+            Request::Reconfig(asked) if cx.membership.is_dynamic() => {
+                self.prepare_reconfig(origin, request, asked, learners, zxid, cx)
+            }
+            _ => self.prepare(origin, request, zxid, cx),
+        };
         let time = cx.now.wall;
         let header = TxnHeader { session: request.session, cxid: request.cxid, zxid, time };
         Ok(self.propose_txn(Txn { header, body, digest: Some(digest) }, learners, cx))
@@ -155,7 +166,11 @@ impl Broadcast {
         self.proposed = zxid;
         forwarding::propose(&entry, learners, cx);
         let size = entry.payload.len();
+        let reconfigures = matches!(entry.txn.body, TxnBody::Reconfig { .. });
         cx.append(entry);
+        if reconfigures {
+            recount(learners, cx);
+        }
         size
     }
 
@@ -179,20 +194,26 @@ impl Broadcast {
                 self.expiry.touch(session, millis(*timeout_ms), cx.now.mono);
             }
             Request::CloseSession => {}
-            // Only a living session has an owner.
-            _ if self.pending.session_open(&cx.database, session) => {
-                // ZK: SessionTrackerImpl.checkSession (3.9)
-                let owner = *self.owners.entry(session).or_insert(origin);
-                if owner != origin {
-                    return self.pending.refuse(ErrorCode::SESSION_MOVED);
+            _ => {
+                if let Some(refusal) = self.own(origin, session, cx) {
+                    return refusal;
                 }
             }
-            _ => {}
         }
         let (database, config) = (&cx.database, &cx.config);
         let auth = Access { ids: &request.auth, rules: &config.auth };
         let caller = Caller { session, auth, local };
         self.pending.prepare(database, config, caller, &request.request, zxid, cx.now.wall)
+    }
+
+    /// A session belongs to the server over which it came last. Only a living one has an owner.
+    // ZK: SessionTrackerImpl.checkSession (3.9)
+    fn own(&mut self, origin: Origin, session: SessionId, cx: &Cx) -> Option<(TxnBody, TxnDigest)> {
+        if !self.pending.session_open(&cx.database, session) {
+            return None;
+        }
+        let owner = *self.owners.entry(session).or_insert(origin);
+        (owner != origin).then(|| self.pending.refuse(ErrorCode::SESSION_MOVED))
     }
 
     /// May this be a session that only the server knows over which it came?
@@ -222,7 +243,7 @@ impl Broadcast {
     /// one mark, and everything up to the highest mark that a quorum has reached is committed. Who
     /// is at or above a mark changes at marks only, whatever a quorum is.
     // Zab: phase 3, step l.3.2 · ZK: Leader.tryToCommit (3.9)
-    pub(crate) fn commit(&self, learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
+    pub(crate) fn commit(&mut self, learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
         let before = cx.history.committed();
         if before == cx.history.logged() {
             return;
@@ -236,9 +257,15 @@ impl Broadcast {
             let synced = learners.values().filter(|l| l.speaks_for(id) && l.is_synced());
             synced.map(|l| l.acked).max().unwrap_or(Zxid::ZERO)
         };
-        let ensemble = &cx.config.ensemble;
-        let reached = |zxid: Zxid| is_quorum(ensemble, |id| mark(id) >= zxid);
-        let mut committed = ensemble.voters().map(mark).filter(|z| reached(*z)).max();
+        let (membership, ensemble) = (&cx.membership, cx.membership.committed());
+        let reached = |zxid: Zxid| membership.is_quorum_for(zxid, |id| mark(id) >= zxid);
+        // What a reconfiguration needs, nothing before it does; and what is behind it waits until it is
+        // known who counts then.
+        let pending = membership.proposed().map(|next| Zxid(next.version));
+        let before_it = pending.map(|zxid| Zxid(zxid.0 - 1)).filter(|zxid| *zxid > before);
+        let marks = membership.voters().into_iter().map(mark);
+        let marks = marks.map(|z| pending.filter(|_| z > before).map_or(z, |zxid| z.min(zxid)));
+        let mut committed = marks.chain(before_it).filter(|z| reached(*z)).max();
         if cx.config.planted(Mutant::CommitWithoutQuorum) {
             committed = Some(durable_here);
         }
@@ -250,14 +277,78 @@ impl Broadcast {
         }
         let Some(committed) = committed.filter(|z| *z > before) else { return };
         cx.history.commit(committed);
-        let newly: Vec<_> = cx
-            .history
-            .outstanding()
-            .skip_while(|e| e.zxid() <= before)
-            .take_while(|e| e.zxid() <= committed)
-            .cloned()
-            .collect();
-        forwarding::commit(&newly, learners, cx);
+        let mut newly = Vec::new();
+        let outstanding = cx.history.outstanding().skip_while(|e| e.zxid() <= before);
+        for entry in outstanding.take_while(|e| e.zxid() <= committed) {
+            cx.metrics.quorum_ack_ms.add(age_ms(&entry.txn.header, cx.now));
+            newly.push(entry.clone());
+        }
+        let holds = |id: ServerId, zxid: Zxid| mark(id) >= zxid;
+        let successor = newly.last().and_then(|last| self.successor(last, &holds, cx));
+        self.successor = successor;
+        forwarding::commit(&newly, successor, learners, cx);
+    }
+
+    /// Who is to lead behind this transaction, if it is a reconfiguration: we, if we are a voter still
+    /// and at the same place, or the one of the new voters whose history is the longest.
+    // ZK: Leader.getDesignatedLeader (3.9)
+    fn successor(
+        &self,
+        last: &Entry,
+        holds: &dyn Fn(ServerId, Zxid) -> bool,
+        cx: &Cx,
+    ) -> Option<ServerId> {
+        let TxnBody::Reconfig { .. } = last.txn.body else { return None };
+        let next = cx.membership.proposed()?;
+        let me = cx.config.my_id;
+        let place = |ensemble: &Ensemble| {
+            let member = ensemble.members.get(&me)?;
+            Some((member.host.clone(), member.quorum_port))
+        };
+        if next.has_say(me) && place(next) == place(cx.membership.committed()) {
+            return Some(me);
+        }
+        let able = || next.voters().filter(|id| *id != me && next.has_say(*id));
+        let logged = cx.history.logged();
+        let first = able().find(|id| holds(*id, logged));
+        first.or_else(|| able().find(|id| holds(*id, last.zxid())))
+    }
+
+    /// Who leads behind the reconfiguration that was committed last.
+    pub(crate) fn designated(&self) -> Option<ServerId> {
+        self.successor
+    }
+
+    /// Judges a reconfiguration: by who is there, and as a write.
+    fn prepare_reconfig(
+        &mut self,
+        origin: Origin,
+        request: &Forwarded,
+        asked: &ReconfigRequest,
+        learners: &BTreeMap<LinkId, LearnerLink>,
+        zxid: Zxid,
+        cx: &Cx,
+    ) -> (TxnBody, TxnDigest) {
+        let me = cx.config.my_id;
+        // One that is about to be a voter follows already, and its word does not count yet.
+        let follows = |id| learners.values().any(|l| l.id == Some(id) && l.follows_synced());
+        let electorate = Electorate {
+            newest: cx.membership.newest(),
+            in_progress: cx.membership.proposed().is_some(),
+            has_quorum: &|next| is_quorum(next, |id| id == me || follows(id)),
+        };
+        let next = match reconfig::judge(asked, &electorate, &cx.config, zxid) {
+            Ok(next) => next,
+            Err(code) => return self.pending.refuse(code),
+        };
+        let (session, local) = (request.session, self.may_be_local(origin, request.session, cx));
+        if let Some(refusal) = self.own(origin, session, cx) {
+            return refusal;
+        }
+        let auth = Access { ids: &request.auth, rules: &cx.config.auth };
+        let caller = Caller { session, auth, local };
+        let (database, config) = (&cx.database, &cx.config);
+        self.pending.prepare_reconfig(database, config, caller, &next, zxid, cx.now.wall)
     }
 
     /// `zxid` was delivered here.
@@ -297,7 +388,7 @@ impl Broadcast {
         let oldest = self.questions.front()?;
         let (me, round) = (cx.config.my_id, oldest.round);
         let confirmed = cx.config.planted(Mutant::SyncWithoutQuorum)
-            || is_quorum(&cx.config.ensemble, |id| {
+            || cx.membership.is_quorum(|id| {
                 id == me || learners.values().any(|l| l.speaks_for(id) && l.answered >= round)
             });
         let delivered =
@@ -429,6 +520,11 @@ impl Broadcast {
             }
         }
     }
+}
+
+/// Who votes changed.
+pub(crate) fn recount(learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &Cx) {
+    learners.values_mut().for_each(|learner| learner.recount(&cx.membership));
 }
 
 fn millis(ms: i32) -> Duration {

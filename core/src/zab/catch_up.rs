@@ -90,7 +90,7 @@ mod tests {
     fn chosen(theirs: Zxid) -> Plan {
         let window: Vec<_> =
             [z(1, 5), z(1, 6), z(1, 7), z(2, 1), z(2, 2)].into_iter().map(entry).collect();
-        let history = History::recovered(z(2, 2), window, 500);
+        let history = History::recovered(z(1, 4), z(2, 2), window, 500);
         plan(theirs, &history, &Config::new(ServerId(1), Ensemble::default()))
     }
 

@@ -7,12 +7,10 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::config::Config;
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::mutant::Mutant;
 use crate::server::Ticket;
-
-use super::quorum::is_quorum;
+use crate::server::cx::Cx;
 
 /// Leader, step l.1.1: who reported which acceptedEpoch.
 #[derive(Clone, Debug)]
@@ -36,19 +34,19 @@ impl ProposingEpoch {
 
     /// A voter reported. When a quorum has: the new epoch.
     // Zab: phase 1, step l.1.1 · ZK: Leader.getEpochToPropose (3.9) · JIRA: ZOOKEEPER-1343
-    pub fn on_report(&mut self, from: ServerId, accepted: Epoch, config: &Config) -> Option<Epoch> {
+    pub(crate) fn on_report(&mut self, from: ServerId, accepted: Epoch, cx: &Cx) -> Option<Epoch> {
         self.accepted.insert(from, accepted);
-        self.chosen(config)
+        self.chosen(cx)
     }
 
-    pub fn chosen(&self, config: &Config) -> Option<Epoch> {
-        let with_observers = config.planted(Mutant::DiscObserverEpoch)
-            && is_majority_of_any(self.accepted.len(), config);
-        if !is_quorum(&config.ensemble, |id| self.accepted.contains_key(&id)) && !with_observers {
+    pub(crate) fn chosen(&self, cx: &Cx) -> Option<Epoch> {
+        let with_observers = cx.config.planted(Mutant::DiscObserverEpoch)
+            && is_majority_of_any(self.accepted.len(), cx);
+        if !cx.membership.is_quorum(|id| self.accepted.contains_key(&id)) && !with_observers {
             return None;
         }
         let highest = self.accepted.values().copied().fold(self.floor, Epoch::max);
-        if config.planted(Mutant::DiscEpochMaxNotPlusOne) && highest > Epoch(0) {
+        if cx.config.planted(Mutant::DiscEpochMaxNotPlusOne) && highest > Epoch(0) {
             return Some(highest);
         }
         Some(Epoch(highest.0 + 1))
@@ -80,33 +78,33 @@ impl CollectingEpochAcks {
     /// newer than ours matters where its owner could be elected instead; what a server without any
     /// say has beyond ours was never committed.
     // Zab: phase 1, step l.1.2 · ZK: Leader.waitForEpochAck (3.9) · JIRA: ZOOKEEPER-1191
-    pub fn on_ack(
+    pub(crate) fn on_ack(
         &mut self,
         from: ServerId,
         last: Zxid,
         current: Option<Epoch>,
         ours: (Epoch, Zxid),
-        config: &Config,
+        cx: &Cx,
     ) -> Result<bool, FollowerAhead> {
-        let Some(current) = current else { return Ok(self.complete(config)) };
-        let matters = config.ensemble.has_say(from);
-        if matters && (current, last) > ours && !config.planted(Mutant::DiscSkipNewerCheck) {
+        let Some(current) = current else { return Ok(self.complete(cx)) };
+        let matters = cx.membership.has_say(from);
+        if matters && (current, last) > ours && !cx.config.planted(Mutant::DiscSkipNewerCheck) {
             return Err(FollowerAhead { theirs: (current, last), ours });
         }
         self.acked.insert(from);
-        Ok(self.complete(config))
+        Ok(self.complete(cx))
     }
 
-    pub fn complete(&self, config: &Config) -> bool {
-        is_quorum(&config.ensemble, |id| self.acked.contains(&id))
-            || config.planted(Mutant::DiscObserverEpoch)
-                && is_majority_of_any(self.acked.len(), config)
+    pub(crate) fn complete(&self, cx: &Cx) -> bool {
+        cx.membership.is_quorum(|id| self.acked.contains(&id))
+            || cx.config.planted(Mutant::DiscObserverEpoch)
+                && is_majority_of_any(self.acked.len(), cx)
     }
 }
 
 /// A planted mistake's quorum: so many of the ensemble, whoever they are.
-fn is_majority_of_any(agreed: usize, config: &Config) -> bool {
-    agreed > config.ensemble.voters().count() / 2
+fn is_majority_of_any(agreed: usize, cx: &Cx) -> bool {
+    agreed > cx.membership.committed().voters().count() / 2
 }
 
 /// Follower, step f.1.2: LEADERINFO came; its epoch is on its way to disk.

@@ -17,8 +17,6 @@ use crate::server::cx::Cx;
 use crate::server::links::Links;
 use crate::time::{Duration, Instant};
 
-use super::quorum::is_quorum;
-
 /// Who should lead, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vote {
@@ -82,6 +80,9 @@ pub struct Election {
     received: BTreeMap<ServerId, Received>,
     /// What settled servers said, whatever their round.
     settled: BTreeMap<ServerId, Received>,
+    /// The first since this process began: who starts an ensemble starts all its servers, and one that
+    /// cannot be reached yet is worth a wait.
+    first: bool,
     /// A quorum agrees; better votes may come until then.
     decide_at: Option<Instant>,
     /// What those without a vote were told, and when.
@@ -105,7 +106,7 @@ impl Election {
         } else {
             cx.history.logged()
         };
-        let initial = if cx.config.ensemble.is_voter(cx.config.my_id) {
+        let initial = if cx.membership.is_voter(cx.config.my_id) {
             Vote { leader: cx.config.my_id, zxid, epoch: i64::from(epochs.current.0) }
         } else {
             Vote::NONE
@@ -116,6 +117,7 @@ impl Election {
             proposal: initial,
             received: BTreeMap::new(),
             settled: BTreeMap::new(),
+            first: previous_round == 0,
             decide_at: None,
             told: BTreeMap::new(),
             resend_at: cx.now.mono + cx.config.min_notification_interval,
@@ -142,10 +144,10 @@ impl Election {
         cx: &mut Cx,
         links: &mut Links,
     ) -> Option<Decision> {
-        let ensemble = &cx.config.ensemble;
-        let counts = ensemble.is_voter(from)
-            || cx.config.planted(Mutant::FleCountObservers) && ensemble.members.contains_key(&from);
-        if !counts || !ensemble.is_voter(n.leader) {
+        let membership = &cx.membership;
+        let counts = membership.is_voter(from)
+            || cx.config.planted(Mutant::FleCountObservers) && membership.is_member(from);
+        if !counts || !membership.is_voter(n.leader) {
             if n.state == PeerState::Looking {
                 self.answer(from, cx, links);
             }
@@ -159,7 +161,7 @@ impl Election {
         }
     }
 
-    /// A stranger or an observer asks: it is told our vote, and has none itself.
+    /// Somebody asks, or does not know what we know: it is told our vote.
     // Departs: upstream answers every message, and its observers answer in turn when their round is
     // the later one, as fast as the network carries it.
     fn answer(&mut self, from: ServerId, cx: &mut Cx, links: &mut Links) {
@@ -170,7 +172,7 @@ impl Election {
                 || now.since(*at) >= cx.config.min_notification_interval
         });
         if is_news {
-            if cx.config.ensemble.members.contains_key(&from) {
+            if cx.membership.is_member(from) {
                 self.told.insert(from, answer);
             }
             links.notify(from, self.notification(cx), cx);
@@ -197,7 +199,8 @@ impl Election {
             return None;
         }
         // Whose word weighs nothing is never voted for, but by itself.
-        let electable = cx.config.ensemble.has_say(theirs.vote.leader);
+        let electable = cx.membership.has_say(theirs.vote.leader);
+        let mut unaware = false;
         if theirs.round > self.round {
             self.round = theirs.round;
             self.received.clear();
@@ -209,27 +212,36 @@ impl Election {
             self.proposal = theirs.vote;
             self.decide_at = None;
             self.propose(cx, links);
+        } else {
+            unaware = theirs.vote != self.proposal;
         }
         self.received.insert(from, theirs);
         self.settled.remove(&from);
-        self.count(cx)
+        if unaware {
+            // Departs: upstream lets it wait for what it missed, until somebody's next repetition.
+            self.answer(from, cx, links);
+        }
+        self.count(cx, links)
     }
 
     /// Does a quorum propose what we propose? Then wait a little for a better vote, unless everyone
-    /// has spoken.
-    fn count(&mut self, cx: &Cx) -> Option<Decision> {
+    /// has spoken who can.
+    // ZK: FastLeaderElection.finalizeWait (3.9)
+    // Departs: upstream waits for those too of whom it knows that they are gone.
+    fn count(&mut self, cx: &Cx, links: &Links) -> Option<Decision> {
         let agrees = |id| {
             self.received.get(&id).is_some_and(|r| r.round == self.round && r.vote == self.proposal)
         };
-        let ensemble = &cx.config.ensemble;
+        let ensemble = cx.membership.committed();
         let with_observers = cx.config.planted(Mutant::FleCountObservers)
             && 2 * ensemble.members.keys().filter(|id| agrees(**id)).count()
                 > ensemble.voters().count();
-        if !is_quorum(ensemble, agrees) && !with_observers {
+        if !cx.membership.is_quorum(agrees) && !with_observers {
             self.decide_at = None;
             return None;
         }
-        if cx.config.ensemble.voters().all(agrees) {
+        let gone = |id| !self.first && links.is_absent(id) && !self.received.contains_key(&id);
+        if cx.membership.voters().into_iter().all(|id| agrees(id) || gone(id)) {
             return Some(self.decide(cx));
         }
         let wait = cx.config.min_notification_interval;
@@ -237,9 +249,9 @@ impl Election {
         None
     }
 
-    /// An election of one needs no message.
-    pub(crate) fn decided_at_once(&mut self, cx: &Cx) -> Option<Decision> {
-        self.count(cx)
+    /// An election of one needs no message, and a peer that is gone has none to send.
+    pub(crate) fn recount(&mut self, cx: &Cx, links: &Links) -> Option<Decision> {
+        self.count(cx, links)
     }
 
     fn decide(&self, cx: &Cx) -> Decision {
@@ -247,12 +259,7 @@ impl Election {
     }
 
     fn settle(&self, vote: Vote, round: i64, cx: &Cx) -> Decision {
-        let state = match cx.config.role() {
-            _ if vote.leader == cx.config.my_id => PeerState::Leading,
-            MemberRole::Participant => PeerState::Following,
-            MemberRole::Observer => PeerState::Observing,
-        };
-        Decision { settled: Settled { vote, round, state } }
+        Decision { settled: Settled::of(vote, round, cx) }
     }
 
     /// Somebody leads or follows already.
@@ -292,7 +299,7 @@ impl Election {
         } else {
             votes.get(&leader).is_some_and(|r| r.state == PeerState::Leading)
         };
-        leader_says_so && is_quorum(&cx.config.ensemble, agrees)
+        leader_says_so && cx.membership.is_quorum(agrees)
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Cx, links: &mut Links) -> Option<Decision> {
@@ -313,17 +320,41 @@ impl Election {
         let own = Received { vote: self.proposal, round: self.round, state: PeerState::Looking };
         self.received.insert(cx.config.my_id, own);
         links.notify_all(&self.notification(cx), cx);
-        self.count(cx)
+        self.count(cx, links)
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {
-        notification(&cx.config.ensemble, self.proposal, self.round, PeerState::Looking)
+        notification(cx.membership.committed(), self.proposal, self.round, PeerState::Looking)
     }
 }
 
 impl Settled {
+    /// Without an election: a reconfiguration said who leads.
+    // ZK: QuorumPeer.updateVote (3.9)
+    pub(crate) fn designated(leader: ServerId, round: i64, cx: &Cx) -> Self {
+        let (zxid, epoch) = (cx.history.logged(), i64::from(cx.epochs.current.0));
+        Self::of(Vote { leader, zxid, epoch }, round, cx)
+    }
+
+    fn of(vote: Vote, round: i64, cx: &Cx) -> Self {
+        let state = match cx.membership.role() {
+            _ if vote.leader == cx.config.my_id => PeerState::Leading,
+            MemberRole::Participant => PeerState::Following,
+            MemberRole::Observer => PeerState::Observing,
+        };
+        Self { vote, round, state }
+    }
+
+    /// Does somebody who still looks for a leader, in this round or a later one, know of a better one?
+    pub(crate) fn is_outvoted(&self, by: &Notification) -> bool {
+        by.state == PeerState::Looking
+            && by.round >= self.round
+            && by.zxid != Zxid::from_wire(-1)
+            && Vote::of(by).beats(&self.vote)
+    }
+
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {
-        notification(&cx.config.ensemble, self.vote, self.round, self.state)
+        notification(cx.membership.committed(), self.vote, self.round, self.state)
     }
 }
 

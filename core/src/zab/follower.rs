@@ -16,6 +16,7 @@ use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
+use crate::server::metrics::age_ms;
 use crate::server::{Action, CloseReason, Epochs, Note, PeerMessage, Port};
 use crate::time::{Duration, Instant};
 
@@ -32,6 +33,11 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 /// Upstream's learners since 3.4 all speak this.
 pub const LEARNER_PROTOCOL_VERSION: i32 = 0x10000;
 
+/// The first pause before a leader is dialled again that does not listen yet; twice as long each time,
+/// up to `leader_connect_delay`.
+// Departs: upstream pauses that long from the first time on.
+const REDIAL_AFTER_MIN: Duration = Duration::from_millis(5);
+
 #[derive(Clone, Debug)]
 pub struct Following {
     pub leader: ServerId,
@@ -42,12 +48,15 @@ pub struct Following {
     heard_at: Instant,
     /// The first try to connect, if it has to wait, or the next one.
     redial_at: Option<Instant>,
+    redial_after: Duration,
     /// Sessions heard from since the last PING, with their timeouts in ms.
     touched: BTreeMap<SessionId, i32>,
     /// The last proposal acknowledged.
     acked: Zxid,
     /// Who waits for a SYNC; the leader answers them in order.
     syncs: VecDeque<ConnId>,
+    /// Whom the reconfiguration that was committed last made the leader.
+    designated: Option<ServerId>,
 }
 
 /// The terms in a row that ended before the same leader had said UPTODATE.
@@ -98,14 +107,16 @@ impl Following {
         }
         Self {
             leader,
-            role: cx.config.role(),
+            role: cx.membership.role(),
             link: None,
             phase: Phase::Connecting,
             heard_at: cx.now.mono,
             redial_at: failed.map(|failed| cx.now.mono + failed.retry_after),
+            redial_after: REDIAL_AFTER_MIN.min(cx.config.leader_connect_delay),
             touched: BTreeMap::new(),
             acked: Zxid::ZERO,
             syncs: VecDeque::new(),
+            designated: None,
         }
     }
 
@@ -114,6 +125,9 @@ impl Following {
     }
     pub(crate) fn role(&self) -> MemberRole {
         self.role
+    }
+    pub(crate) fn designated(&self) -> Option<ServerId> {
+        self.designated
     }
 
     /// This term is over: what the next one is to know about it.
@@ -137,7 +151,7 @@ impl Following {
         let info = LearnerInfo {
             id: cx.config.my_id,
             protocol_version: LEARNER_PROTOCOL_VERSION,
-            config_version: cx.config.ensemble.version as i64,
+            config_version: cx.membership.committed().version as i64,
         };
         let accepted = cx.epochs.accepted;
         let greeting = match self.role {
@@ -149,7 +163,16 @@ impl Following {
 
     // ZK: Learner.connectToLeader (3.9)
     pub(crate) fn on_dial_failed(&mut self, cx: &Cx) {
-        self.redial_at = Some(cx.now.mono + cx.config.leader_connect_delay);
+        self.redial_at = Some(cx.now.mono + self.redial_after);
+        self.redial_after = (self.redial_after * 2).min(cx.config.leader_connect_delay);
+    }
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting)
+    }
+
+    pub(crate) fn leader_is_silent(&self, cx: &Cx) -> bool {
+        self.silent_at(cx) <= cx.now.mono
     }
 
     /// When the leader counts as gone.
@@ -168,7 +191,7 @@ impl Following {
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
-        if self.silent_at(cx) <= cx.now.mono {
+        if self.leader_is_silent(cx) {
             return Err(PeerMisbehaved::Silent);
         }
         if self.redial_at.is_some_and(|at| at <= cx.now.mono) {
@@ -200,6 +223,7 @@ impl Following {
                 return Err(PeerMisbehaved::Unexpected { what, phase: self.phase.name() });
             }
         };
+        let packet = self.plain(packet);
         match (&mut self.phase, packet) {
             (Phase::Greeted, QuorumPacket::LeaderInfo { epoch, .. }) => {
                 self.on_leader_info(epoch, cx)?;
@@ -213,7 +237,9 @@ impl Following {
                 QuorumPacket::Inform(entry) if self.role == MemberRole::Observer => {
                     sync.on_inform(entry, cx)?;
                 }
-                QuorumPacket::NewLeader { zxid, .. } => sync.on_new_leader(zxid, cx)?,
+                QuorumPacket::NewLeader { zxid, config } => {
+                    sync.on_new_leader(zxid, &config, cx)?;
+                }
                 QuorumPacket::UpToDate => {
                     sync.on_up_to_date(cx)?;
                     let epoch = sync.epoch;
@@ -239,6 +265,22 @@ impl Following {
         Ok(Heard::Nothing)
     }
 
+    /// A commit that says who leads behind it is a commit.
+    // ZK: Follower.processPacket: COMMITANDACTIVATE, Observer.processPacket: INFORMANDACTIVATE (3.9)
+    fn plain(&mut self, packet: QuorumPacket) -> QuorumPacket {
+        match packet {
+            QuorumPacket::CommitAndActivate { zxid, leader } => {
+                self.designated = Some(leader);
+                QuorumPacket::Commit { zxid }
+            }
+            QuorumPacket::InformAndActivate { leader, entry } => {
+                self.designated = Some(leader);
+                QuorumPacket::Inform(entry)
+            }
+            other => other,
+        }
+    }
+
     // Zab: phase 1, step f.1.2 · ZK: Learner.registerWithLeader (3.9)
     fn on_leader_info(&mut self, epoch: Epoch, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
         let Epochs { accepted, current } = cx.epochs;
@@ -261,6 +303,7 @@ impl Following {
         match (self.role, packet) {
             (MemberRole::Participant, QuorumPacket::Proposal(entry)) => {
                 check_follows(&entry, cx)?;
+                cx.metrics.proposal_ms.add(age_ms(&entry.txn.header, cx.now));
                 cx.append(entry);
             }
             (MemberRole::Participant, QuorumPacket::Commit { zxid }) => {
@@ -301,7 +344,9 @@ impl Following {
         match &mut self.phase {
             Phase::Accepting(accepting) => {
                 if accepting.durable_at.is_none_or(|ticket| cx.is_durable(ticket)) {
-                    let (last, current) = (cx.history.logged(), accepting.current);
+                    // Who says that it has nothing is sent a snapshot.
+                    let last = if cx.wants_snapshot { Zxid::ZERO } else { cx.history.logged() };
+                    let current = accepting.current;
                     cx.send(link, QuorumPacket::AckEpoch { last, current });
                     self.phase = Phase::Synchronizing(LearnerSync::enter(accepting.epoch));
                 }

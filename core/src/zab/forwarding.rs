@@ -10,12 +10,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::config::MemberRole;
-use crate::ids::{Epoch, LinkId, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::QuorumPacket;
 use crate::server::cx::Cx;
 use crate::server::{Action, Note, PeerMessage, SyncKind};
-use crate::txn::Entry;
+use crate::txn::{Entry, TxnBody};
 
 use super::catch_up;
 use super::learner_link::{LearnerLink, LearnerState};
@@ -59,7 +59,7 @@ pub(crate) fn synchronize(
     for entry in outstanding {
         propose_to(link, learner, &entry, cx);
     }
-    let config = cx.config.ensemble.text().into_bytes().into();
+    let config = cx.membership.newest().text().into_bytes().into();
     cx.send(link, QuorumPacket::NewLeader { zxid: Zxid::start_of(epoch), config });
 }
 
@@ -78,17 +78,37 @@ fn propose_to(link: LinkId, learner: &mut LearnerLink, entry: &Entry, cx: &mut C
     }
 }
 
-/// These are committed now.
-// ZK: Leader.commit, Leader.inform (3.9)
-pub(crate) fn commit(newly: &[Entry], learners: &mut BTreeMap<LinkId, LearnerLink>, cx: &mut Cx) {
+/// These are committed now. Behind the last of them, if it is a reconfiguration, `successor` leads.
+// ZK: Leader.commit, inform, commitAndActivate, informAndActivate (3.9)
+pub(crate) fn commit(
+    newly: &[Entry],
+    successor: Option<ServerId>,
+    learners: &mut BTreeMap<LinkId, LearnerLink>,
+    cx: &mut Cx,
+) {
     for (&link, learner) in learners.iter_mut().filter(|(_, l)| l.is_forwarded_to()) {
         for entry in newly {
             let (zxid, has_it) = (entry.zxid(), entry.zxid() <= learner.forwarded);
             match learner.role {
-                MemberRole::Participant if has_it => cx.send(link, QuorumPacket::Commit { zxid }),
+                MemberRole::Participant if has_it => {
+                    let packet = match (&entry.txn.body, successor) {
+                        (TxnBody::Reconfig { .. }, Some(leader)) => {
+                            QuorumPacket::CommitAndActivate { zxid, leader }
+                        }
+                        _ => QuorumPacket::Commit { zxid },
+                    };
+                    cx.send(link, packet);
+                }
                 MemberRole::Observer if !has_it => {
                     learner.forwarded = zxid;
-                    cx.send(link, QuorumPacket::Inform(entry.clone()));
+                    let entry = entry.clone();
+                    let packet = match (&entry.txn.body, successor) {
+                        (TxnBody::Reconfig { .. }, Some(leader)) => {
+                            QuorumPacket::InformAndActivate { leader, entry }
+                        }
+                        _ => QuorumPacket::Inform(entry),
+                    };
+                    cx.send(link, packet);
                 }
                 MemberRole::Participant | MemberRole::Observer => {}
             }

@@ -19,6 +19,8 @@ pub struct History {
     window_max: usize,
     /// Logged and not delivered.
     outstanding: VecDeque<Entry>,
+    /// Nothing can be cut below this.
+    base: Zxid,
     /// Appends whose durability is not reported yet.
     appending: VecDeque<(Ticket, Zxid)>,
     logged: Zxid,
@@ -37,7 +39,7 @@ pub struct CutElsewhere {
 
 impl History {
     /// What recovery found: all of it logged, durable and delivered.
-    pub fn recovered(last: Zxid, window: Vec<Entry>, window_max: usize) -> Self {
+    pub fn recovered(base: Zxid, last: Zxid, window: Vec<Entry>, window_max: usize) -> Self {
         if let Some(newest) = window.last() {
             assert_eq!(newest.zxid(), last, "the window must end at the last recovered zxid");
         }
@@ -45,6 +47,7 @@ impl History {
             window: window.into(),
             window_max,
             outstanding: VecDeque::new(),
+            base,
             appending: VecDeque::new(),
             logged: last,
             durable: last,
@@ -53,6 +56,9 @@ impl History {
         }
     }
 
+    pub fn base(&self) -> Zxid {
+        self.base
+    }
     pub fn logged(&self) -> Zxid {
         self.logged
     }
@@ -145,6 +151,7 @@ impl History {
         self.outstanding.clear();
         self.appending.clear();
         self.appending.push_back((ticket, zxid));
+        self.base = zxid;
         self.logged = zxid;
         self.durable = Zxid::ZERO;
         self.committed = zxid;

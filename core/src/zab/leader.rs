@@ -24,7 +24,6 @@ use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
 use super::forwarding;
 use super::learner_link::{LearnerLink, LearnerState};
-use super::quorum::is_quorum;
 use super::synchronization::CollectingNewLeaderAcks;
 
 /// A leader's epoch is one above what its voters have accepted; upstream's is signed.
@@ -126,6 +125,10 @@ impl Leading {
             | Phase::CollectingEpochAcks(_)
             | Phase::CollectingNewLeaderAcks(_) => None,
         }
+    }
+    /// Who votes changed.
+    pub(crate) fn recount(&mut self, cx: &Cx) {
+        super::broadcast::recount(&mut self.learners, cx);
     }
     pub(crate) fn learner_links(&self) -> Vec<LinkId> {
         self.learners.keys().copied().collect()
@@ -238,6 +241,9 @@ impl Leading {
             Some(alloc::format!("server {id} is this one"))
         } else if accepted >= EPOCH_MAX {
             Some(alloc::format!("no epoch comes after {accepted}"))
+        } else if cx.membership.is_behind(info.config_version) {
+            // ZK: Learner handler: it knows of a reconfiguration that we do not (3.9)
+            Some(alloc::format!("it has configuration {:x}, which is later", info.config_version))
         } else {
             None
         };
@@ -245,7 +251,7 @@ impl Leading {
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
             return Ok(Asked::Nothing);
         }
-        let votes = role == MemberRole::Participant && cx.config.ensemble.is_voter(id);
+        let votes = role == MemberRole::Participant && cx.membership.is_voter(id);
         // Departs: upstream goes on without this voter, which refuses our epoch for as long as it
         // lasts. It accepted a later one from a leader that was never established.
         if votes && self.epoch().is_some_and(|epoch| accepted > epoch) {
@@ -262,8 +268,8 @@ impl Leading {
         }
         if let Phase::ProposingEpoch(step) = &mut self.phase {
             if votes || cx.config.planted(Mutant::DiscObserverEpoch) {
-                step.on_report(id, accepted, &cx.config);
-            } else if cx.config.ensemble.members.contains_key(&id) {
+                step.on_report(id, accepted, cx);
+            } else if cx.membership.is_member(id) {
                 step.on_observed(accepted);
             }
         }
@@ -275,7 +281,7 @@ impl Leading {
     /// A quorum has reported: make the new epoch durable, then propose it.
     fn propose_epoch(&mut self, cx: &mut Cx) {
         let Phase::ProposingEpoch(step) = &self.phase else { return };
-        let Some(epoch) = step.chosen(&cx.config) else { return };
+        let Some(epoch) = step.chosen(cx) else { return };
         let ticket =
             if epoch > cx.epochs.accepted { cx.save_accepted(epoch) } else { cx.last_ticket() };
         self.phase = Phase::SavingAccepted { epoch, ticket };
@@ -315,7 +321,7 @@ impl Leading {
         let counts = learner.votes() || cx.config.planted(Mutant::DiscObserverEpoch);
         let id = learner.id.filter(|_| counts);
         if let (Phase::CollectingEpochAcks(step), Some(id)) = (&mut self.phase, id) {
-            step.on_ack(id, last, current, self.summary, &cx.config)
+            step.on_ack(id, last, current, self.summary, cx)
                 .map_err(|_| StepDown::FollowerAhead)?;
         }
         self.begin_synchronization(cx);
@@ -326,7 +332,7 @@ impl Leading {
     /// A quorum acknowledged the epoch: nobody can be elected for an older one.
     fn begin_synchronization(&mut self, cx: &mut Cx) {
         let Phase::CollectingEpochAcks(step) = &self.phase else { return };
-        if step.complete(&cx.config) {
+        if step.complete(cx) {
             let epoch = step.epoch;
             self.phase = Phase::CollectingNewLeaderAcks(CollectingNewLeaderAcks::enter(epoch, cx));
         }
@@ -472,7 +478,7 @@ impl Leading {
         let Phase::Broadcast(broadcast) = &mut self.phase else { return Ok(()) };
         let synced = |id| self.learners.values().any(|l| l.speaks_for(id) && l.is_synced());
         let me = cx.config.my_id;
-        if !is_quorum(&cx.config.ensemble, |id| id == me || synced(id))
+        if !cx.membership.is_quorum(|id| id == me || synced(id))
             && !cx.config.planted(Mutant::LeaderIgnoresLostQuorum)
         {
             return Err(StepDown::QuorumLost);

@@ -12,6 +12,7 @@ use alloc::collections::VecDeque;
 
 use crate::config::MemberRole;
 use crate::ids::{ServerId, Zxid};
+use crate::membership::Membership;
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -85,9 +86,19 @@ impl LearnerLink {
         self.state = LearnerState::AwaitingEpoch;
     }
 
+    /// Somebody came to the voters, or is none of them any more.
+    pub(crate) fn recount(&mut self, membership: &Membership) {
+        let is_voter = self.id.is_some_and(|id| membership.is_voter(id));
+        self.votes = self.role == MemberRole::Participant && is_voter;
+    }
+
     /// Is what comes over this link `voter`'s word?
     pub(crate) fn speaks_for(&self, voter: ServerId) -> bool {
         self.votes && self.id == Some(voter)
+    }
+    /// Would its word count if it were a voter?
+    pub(crate) fn follows_synced(&self) -> bool {
+        self.role == MemberRole::Participant && self.is_synced()
     }
     pub(crate) fn votes(&self) -> bool {
         self.votes

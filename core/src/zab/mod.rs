@@ -42,6 +42,8 @@ pub enum PeerMisbehaved {
     CommitBeyondLog { zxid: Zxid, logged: Zxid },
     #[error("TRUNC to {to}, the log ends at {logged}")]
     TruncBeyondLog { to: Zxid, logged: Zxid },
+    #[error("TRUNC to {to}, the log begins with a snapshot at {base}; asking for another one")]
+    TruncBelowSnapshot { to: Zxid, base: Zxid },
     #[error("nothing heard within the limit")]
     Silent,
 }

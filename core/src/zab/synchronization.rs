@@ -18,7 +18,6 @@ use crate::tree::Database;
 use crate::txn::{Entry, TxnBody};
 
 use super::PeerMisbehaved;
-use super::quorum::is_quorum;
 
 /// Leader: who acknowledged NEWLEADER.
 #[derive(Clone, Debug)]
@@ -32,6 +31,7 @@ pub struct CollectingNewLeaderAcks {
 impl CollectingNewLeaderAcks {
     // Zab: phase 2, step l.2.1 · ZK: Leader.lead, waitForNewLeaderAck (3.9)
     pub(crate) fn enter(epoch: Epoch, cx: &mut Cx) -> Self {
+        cx.membership.name(epoch);
         let own = cx.save_current(epoch);
         Self { epoch, own, acked: BTreeSet::new() }
     }
@@ -42,7 +42,7 @@ impl CollectingNewLeaderAcks {
     pub(crate) fn complete(&self, cx: &Cx) -> bool {
         let config: &Config = &cx.config;
         cx.is_durable(self.own)
-            && is_quorum(&config.ensemble, |id| id == config.my_id || self.acked.contains(&id))
+            && cx.membership.is_quorum(|id| id == config.my_id || self.acked.contains(&id))
     }
 }
 
@@ -85,7 +85,10 @@ impl LearnerSync {
     // ZK: Learner.syncWithLeader (3.9)
     pub(crate) fn on_diff(&mut self, zxid: Zxid, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
         self.expect(Step::Waiting, "DIFF")?;
-        let _ = zxid;
+        if cx.wants_snapshot {
+            let phase = "synchronization by a snapshot";
+            return Err(PeerMisbehaved::Unexpected { what: "DIFF", phase });
+        }
         self.step = Step::Receiving;
         self.note(SyncKind::Diff, zxid, cx);
         Ok(())
@@ -95,6 +98,13 @@ impl LearnerSync {
         self.expect(Step::Waiting, "TRUNC")?;
         if zxid > cx.history.logged() {
             return Err(PeerMisbehaved::TruncBeyondLog { to: zxid, logged: cx.history.logged() });
+        }
+        // A snapshot came from a leader that was never established, and took the log below it along.
+        // Departs: upstream's learner exits, and again at each start.
+        let base = cx.history.base();
+        if zxid < base {
+            cx.wants_snapshot = true;
+            return Err(PeerMisbehaved::TruncBelowSnapshot { to: zxid, base });
         }
         self.step = Step::Receiving;
         self.note(SyncKind::Trunc, zxid, cx);
@@ -186,7 +196,12 @@ impl LearnerSync {
     }
 
     // Zab: phase 2, step f.2.1
-    pub(crate) fn on_new_leader(&mut self, zxid: Zxid, cx: &mut Cx) -> Result<(), PeerMisbehaved> {
+    pub(crate) fn on_new_leader(
+        &mut self,
+        zxid: Zxid,
+        config: &[u8],
+        cx: &mut Cx,
+    ) -> Result<(), PeerMisbehaved> {
         self.expect(Step::Receiving, "NEWLEADER")?;
         if zxid != Zxid::start_of(self.epoch) {
             return Err(PeerMisbehaved::WrongEpoch { sent: zxid.epoch(), agreed: self.epoch });
@@ -194,6 +209,7 @@ impl LearnerSync {
         if cx.config.planted(Mutant::SyncApplyUncommitted) {
             cx.history.commit(cx.history.logged());
         }
+        cx.membership.told(config);
         // In order behind the history, so one completion vouches for both.
         // JIRA: ZOOKEEPER-4643, ZOOKEEPER-4646
         let ticket = cx.save_current(self.epoch);

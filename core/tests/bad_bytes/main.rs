@@ -19,9 +19,8 @@ use zebu_core::ids::{ConnId, ServerId, SessionId, Xid, Zxid};
 use zebu_core::proto::{
     ClientMessage, ClientRequest, ConnectRequest, CreateRequest, OpCode, Request, Response,
 };
-use zebu_core::server::{Action, Epochs, Event, Recovered, Server};
+use zebu_core::server::{Action, Event, Recovered, Server};
 use zebu_core::time::Now;
-use zebu_core::tree::Database;
 
 /// How much memory a byte may take while it is dealt with, and what everybody may take.
 const BYTES_PER_BYTE: usize = 100;
@@ -50,10 +49,8 @@ impl Table {
             role: MemberRole::Participant,
             client: None,
         };
-        let ensemble =
-            Ensemble { members: [(ServerId(1), alone)].into(), hierarchy: None, version: 0 };
-        let nothing =
-            Recovered { database: Database::new(), window: vec![], epochs: Epochs::default() };
+        let ensemble = Ensemble { members: [(ServerId(1), alone)].into(), ..Ensemble::default() };
+        let nothing = Recovered::default();
         let config = Config::new(ServerId(1), ensemble);
         let mut table = Self {
             stranger: ClientConn::new(&config.limits),

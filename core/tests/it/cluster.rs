@@ -25,13 +25,19 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// As if a leader had sent this.
+    pub(crate) fn become_snapshot(&mut self, database: Database) {
+        self.snapshot = Some(Box::new(database));
+        self.log.clear();
+    }
     pub(crate) fn recover(&self) -> Recovered {
         let mut database = self.snapshot.as_deref().cloned().unwrap_or_default();
         for entry in &self.log {
             database.apply(&entry.txn);
         }
         let window: Vec<_> = self.log.iter().rev().take(500).rev().cloned().collect();
-        Recovered { database, window, epochs: self.epochs }
+        let base = self.snapshot.as_deref().map_or(Zxid::ZERO, |s| s.last_processed);
+        Recovered { database, base, window, epochs: self.epochs }
     }
 }
 
@@ -50,6 +56,8 @@ pub(crate) struct Cluster {
     /// send it when their log has one.
     pub(crate) refused_again: BTreeSet<Zxid>,
     ensemble: Ensemble,
+    /// What each server's configuration file says now, if not that.
+    pub(crate) files: BTreeMap<ServerId, Ensemble>,
     tune: fn(&mut Config),
     events: VecDeque<(ServerId, Event)>,
     links: BTreeMap<(ServerId, LinkId), (ServerId, LinkId)>,
@@ -95,6 +103,7 @@ impl Cluster {
             timeout_ms: 4000,
             refused_again: BTreeSet::new(),
             ensemble,
+            files: BTreeMap::new(),
             tune,
             events: VecDeque::new(),
             links: BTreeMap::new(),
@@ -114,7 +123,8 @@ impl Cluster {
     }
 
     fn config(&self, id: ServerId) -> Config {
-        let mut config = Config::new(id, self.ensemble.clone());
+        let ensemble = self.files.get(&id).unwrap_or(&self.ensemble);
+        let mut config = Config::new(id, ensemble.clone());
         config.tick = Duration::from_millis(200);
         config.min_session_timeout = config.tick * 2;
         config.max_session_timeout = config.tick * 20;
@@ -132,6 +142,13 @@ impl Cluster {
         let server = Server::new(self.config(id), recovered, self.now());
         self.servers.insert(id, server);
         self.drain(id);
+    }
+
+    /// A server starts that has nothing but this configuration.
+    pub(crate) fn join(&mut self, id: ServerId, ensemble: Ensemble) {
+        self.files.insert(id, ensemble);
+        self.disks.insert(id, Disk::default());
+        self.start(id);
     }
 
     pub(crate) fn crash(&mut self, id: ServerId) {
@@ -193,6 +210,9 @@ impl Cluster {
             Action::TakeSnapshot { database } => {
                 let zxid = database.last_processed;
                 self.events.push_back((id, Event::SnapshotTaken { zxid }));
+            }
+            Action::Reconfigure { committed, .. } => {
+                self.files.insert(id, *committed);
             }
             Action::Note(note) => self.notes.push((id, note)),
             Action::Halt { why } => panic!("{id:?} halts: {why}"),

@@ -11,9 +11,8 @@ use zebu_core::ops::MULTI_READ_MAX;
 use zebu_core::proto::{
     Acl, ClientMessage, ClientRequest, ConnectRequest, CreateRequest, ErrorCode, Request, Response,
 };
-use zebu_core::server::{Action, CloseReason, Epochs, Event, Recovered, Server, Ticket};
+use zebu_core::server::{Action, CloseReason, Event, Recovered, Server, Ticket};
 use zebu_core::time::{Duration, Instant, Now, WallTime};
-use zebu_core::tree::Database;
 
 fn ensemble(voters: i64) -> Ensemble {
     let member = |id| {
@@ -41,8 +40,7 @@ impl Desk {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(ServerId(1), ensemble(1));
         change(&mut config);
-        let nothing =
-            Recovered { database: Database::new(), window: vec![], epochs: Epochs::default() };
+        let nothing = Recovered::default();
         let now_ms = 1000;
         let mut desk = Self {
             server: Server::new(config, nothing, now(now_ms)),

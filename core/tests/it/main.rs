@@ -11,6 +11,7 @@ mod observers;
 mod one_of_each;
 mod quotas;
 mod read_only;
+mod reconfig;
 mod settings;
 mod survives;
 mod upstream;

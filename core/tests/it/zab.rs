@@ -4,6 +4,8 @@ use zebu_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use zebu_core::proto::{
     Acl, ClientMessage, CreateRequest, ErrorCode, QuorumPacket, Request, Response,
 };
+use zebu_core::server::Note;
+use zebu_core::txn::TxnBody;
 
 use crate::cluster::Cluster;
 
@@ -74,6 +76,67 @@ fn the_leader_crashes_and_comes_back() {
     assert_eq!(c.leader(), Some(ServerId(2)));
     assert_eq!(c.servers[&ServerId(3)].mode(), "follower");
     assert!(c.servers[&ServerId(3)].database().tree.get("/b").is_some());
+}
+
+/// A crash breaks connections, so nobody waits for a vote of the dead; and what crosses on the way is
+/// said again.
+#[test]
+fn a_crashed_leader_is_succeeded_without_a_pause() {
+    let mut c = Cluster::new(5);
+    c.run_ms(300);
+    for (dead, next) in [(5, 4), (4, 3)] {
+        assert_eq!(c.leader(), Some(ServerId(dead)));
+        c.crash(ServerId(dead));
+        c.settle();
+        assert_eq!(c.leader(), Some(ServerId(next)), "no time has passed");
+        let serving = c.servers.values().filter(|s| s.is_serving()).count();
+        assert_eq!(serving, c.servers.len(), "of those who are left");
+    }
+}
+
+/// A peer that only fell silent is given the time that the limits allow, and no more after that.
+#[test]
+fn a_silent_leader_costs_the_limit_and_no_more() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    for other in [1, 2] {
+        c.cut.insert((ServerId(3), ServerId(other)));
+        c.cut.insert((ServerId(other), ServerId(3)));
+    }
+    let limit = 5 * 200;
+    c.run_ms(limit - 110);
+    assert!(c.servers[&ServerId(2)].is_serving(), "half a tick before the limit at the earliest");
+    c.run_ms(115);
+    assert!(c.servers[&ServerId(1)].is_serving() && c.servers[&ServerId(2)].is_serving());
+    assert_eq!(c.servers[&ServerId(2)].mode(), "leader");
+}
+
+/// A snapshot of a leader that was never established is no history that can be cut back.
+#[test]
+fn what_cannot_be_cut_is_replaced_by_a_snapshot() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.connect(2, 1);
+    c.send(2, 1, 1, create("/a"));
+    assert_eq!(c.replies(2, 1).len(), 1);
+    c.crash(ServerId(1));
+    let mut disk = c.disks[&ServerId(1)].clone();
+    let mut orphan = (*disk.log.last().expect("/a was written").txn).clone();
+    let committed = orphan.header.zxid;
+    orphan.header.zxid = Zxid(committed.0 + 1);
+    orphan.body = TxnBody::Error(ErrorCode::NO_NODE);
+    let mut orphaned = disk.recover().database;
+    orphaned.apply(&orphan);
+    disk.become_snapshot(orphaned);
+    c.disks.insert(ServerId(1), disk);
+    c.start(ServerId(1));
+    c.run_ms(2000);
+    let one = &c.servers[&ServerId(1)];
+    assert!(one.is_serving(), "{:?}", c.notes);
+    assert_eq!(one.database().last_processed, committed);
+    let asked =
+        c.notes.iter().any(|(_, n)| matches!(n, Note::Refused(why) if why.contains("TRUNC")));
+    assert!(asked, "{:?}", c.notes);
 }
 
 /// An old leader has a proposal that nobody else has.

@@ -24,7 +24,6 @@ const KERBEROS: Effect = Effect::Later("Kerberos");
 const QUORUM_SASL: Effect = Effect::Later("SASL between servers");
 const METRICS: Effect = Effect::Later("provider of metrics");
 const PATH_STATS: Effect = Effect::Later("statistics of paths");
-const RECONFIG: Effect = Effect::Later("reconfiguration");
 const ADDRESSES: Effect = Effect::Later("servers with several addresses");
 const ORACLE: Effect = Effect::Later("oracle for ensembles of two");
 const SYNCS: Effect = Effect::Later("bound on learners that are synchronized at once");
@@ -227,7 +226,7 @@ const KEYS: &[(&str, Effect)] = {
         ("quorum.auth.server.saslLoginContext", QUORUM_SASL),
         ("quorum.cnxn.threads.size", THREADS),
         ("quorumCnxnTimeoutMs", SILENCE),
-        ("reconfigEnabled", RECONFIG),
+        ("reconfigEnabled", Used),
         ("request_stale_connection_check", Used),
         ("request_stale_latency_check", Used),
         ("request_throttle_drop_stale", Used),

@@ -8,14 +8,15 @@
 mod admission;
 mod auth;
 mod durability;
+mod dynamic;
 mod groups;
 mod jaas;
 mod jvm_flags;
 mod keys;
 mod limits;
-mod member;
 mod observers;
 mod properties;
+mod reconfig;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use zebu_core::config::{Config, Ensemble, Member};
 use zebu_core::ids::ServerId;
 
 use crate::settings::{Address, BindRetry, FourLetterWords, ServerSettings};
+pub use dynamic::ConfigFiles;
 use properties::{Properties, Property, Reader};
 
 /// Something about one line (or, with line 0, about the whole file) that a person should know.
@@ -186,7 +188,7 @@ impl Reader {
         for (key, property) in keys {
             let Some(id) = key.strip_prefix("server.") else { continue };
             let id = parse_id(id).map_err(|what| format!("{key}: {what}"));
-            let member = member::parse(&property.value).map_err(|what| format!("{key}: {what}"));
+            let member = Member::parse(&property.value).map_err(|what| format!("{key}: {what}"));
             match (id, member) {
                 (Ok(id), Ok(member)) => {
                     members.insert(id, member);
@@ -214,7 +216,8 @@ impl Reader {
 
         let my_id = self.my_id(path, &data_dir, &ensemble, read)?;
         self.check_participants(path, keys, &ensemble);
-        let alone = ensemble.is_alone();
+        let standalone = self.flag(keys, "standaloneEnabled") != Some(false);
+        let alone = ensemble.members.is_empty() || standalone && ensemble.is_alone();
         let ensemble =
             if ensemble.members.is_empty() { ServerSettings::alone(my_id) } else { ensemble };
         self.check_peer_type(keys, &ensemble, my_id);
@@ -238,6 +241,8 @@ impl Reader {
                 "0.0.0.0".clone_into(&mut address.host);
             }
         }
+        settings.listens_everywhere = self.flag(keys, "quorumListenOnAllIPs") == Some(true);
+        self.reconfig(path, keys, &mut settings);
         self.admission(keys, &mut settings);
         settings.storage = self.storage(keys, &settings.config);
         self.durability(keys, &mut settings);

@@ -5,7 +5,7 @@ use std::path::Path;
 use zebu_core::config::{Config, Ensemble, MemberRole};
 use zebu_core::ids::ServerId;
 
-use super::{Properties, Reader, member};
+use super::{Properties, Reader};
 
 impl Reader {
     // ZK: QuorumPeerConfig.setupPeerType (3.9)
@@ -16,7 +16,7 @@ impl Reader {
         my_id: ServerId,
     ) {
         let Some(property) = keys.get("peerType") else { return };
-        match member::parse_role(&property.value) {
+        match MemberRole::parse(&property.value) {
             Ok(role) => {
                 let listed = ensemble.role_of(my_id);
                 if role != listed {
@@ -76,7 +76,7 @@ impl Reader {
             let off = self.flag(keys, key) == Some(false);
             if let Some(property) = keys.get(key).filter(|_| off) {
                 let what = format!("{key}: an observer without a log is not carried out by Zebu");
-                match config.role() {
+                match config.ensemble.role_of(config.my_id) {
                     MemberRole::Observer => self.error(&property.file, property.line, what),
                     // It is about observers only.
                     MemberRole::Participant => self.warn(&property.file, property.line, what),

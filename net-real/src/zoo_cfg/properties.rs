@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::keys::{self, Effect};
-use super::{Remark, member};
+use zebu_core::config::parse_port;
+
+use super::Remark;
 
 /// One `key=value`, and where it stands.
 #[derive(Clone, Debug)]
@@ -149,7 +151,7 @@ impl Reader {
     }
     pub(super) fn port(&mut self, keys: &Properties, key: &str) -> Option<u16> {
         let property = keys.get(key)?;
-        match member::parse_port("a port", &property.value) {
+        match parse_port("a port", &property.value) {
             Ok(port) => Some(port),
             Err(what) => {
                 self.error(&property.file, property.line, format!("{key}: {what}"));

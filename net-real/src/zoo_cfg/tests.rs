@@ -67,7 +67,7 @@ fn an_observer() {
     let text = format!("{ENSEMBLE}{lines}");
     let cfg = good(&text, &[("/var/zk/myid", "3\n")]);
     let config = &cfg.settings.config;
-    assert_eq!(config.role(), MemberRole::Observer);
+    assert_eq!(config.ensemble.role_of(config.my_id), MemberRole::Observer);
     assert_eq!(config.observers.election_delay_max, Duration::ZERO);
     assert_eq!(config.observers.reconnect_delay_max, Duration::from_millis(30));
     assert_eq!(cfg.settings.election, Some(Address::new("2001:db8::3", 3888)));

@@ -1,5 +1,5 @@
-//! What is vouched for survives a power loss (D-ACK), a history has no holes (D-HOLE), and where it
-//! was cut it ends, for a recovery too (D-MEM).
+//! What is vouched for survives a power loss (D-ACK), a history has no holes (D-HOLE), where it was cut
+//! it ends, for a recovery too (D-MEM), and a snapshot is not seen before it is whole (D-SNAP).
 //!
 //! Before a server sends ACK of a proposal, an acknowledgement of an epoch or of NEWLEADER, or a
 //! vote for itself, what that message vouches for would survive a power loss of that server, in the
@@ -74,7 +74,14 @@ impl Check for Durability {
                 let Some((after, appended)) = self.cuts.remove(server) else { return Ok(()) };
                 ends_behind(facts, *server, after, &appended)
             }
-            Observation::Disk { server, .. } => no_holes(facts, *server),
+            Observation::Disk { server, .. } => {
+                let unfinished = facts.server(*server).disk.unfinished_snapshot();
+                ensure(unfinished.is_none(), "D-SNAP", || {
+                    let zxid = unfinished.map(show);
+                    format!("{server:?} shows snapshot {zxid:?} before its content is synced")
+                })?;
+                no_holes(facts, *server)
+            }
             Observation::Event {
                 server,
                 event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
@@ -301,8 +308,8 @@ mod tests {
             bench.action(TWO, &Action::Store { ticket: Ticket(1), op }).unwrap();
             let recovered = Box::new(Recovered {
                 database: Database::new(),
-                window: vec![],
                 epochs: Epochs { accepted: Epoch(1), current: Epoch(1) },
+                ..Recovered::default()
             });
             bench.event(TWO, &Event::Truncated { ticket: Ticket(1), recovered })
         };

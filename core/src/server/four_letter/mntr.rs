@@ -49,11 +49,11 @@ impl Lines<'_> {
 
 fn gauges(server: &Server, lines: &mut Lines<'_>) {
     let (cx, order, machine) = (&server.cx, &server.order, &server.machine);
-    let (tree, ensemble) = (&cx.database.tree, &cx.config.ensemble);
+    let (tree, ensemble) = (&cx.database.tree, cx.membership.committed());
     lines.put("version", super::version(server));
     lines.put("server_state", server.mode());
     // ZK: QuorumZooKeeperServer.dumpMonitorValues (3.9): a read-only server is none.
-    if !ensemble.is_alone() && !cx.read_only.is_on() {
+    if !cx.membership.is_alone() && !cx.read_only.is_on() {
         lines.put("peer_state", format!("{} - broadcast", server.peer_state()));
         lines.put("quorum_size", ensemble.voters().count());
     }
@@ -170,6 +170,8 @@ fn summaries(server: &Server, lines: &mut Lines<'_>) {
         ("election_time", &metrics.election_ms),
         ("leader_unavailable_time", &metrics.unavailable_ms),
         ("unavailable_time", &metrics.unavailable_ms),
+        ("follower_sync_time", &metrics.follower_sync_ms),
+        ("snapshottime", &metrics.snapshot_ms),
         ("fsynctime", &Summary::from(server.machine.syncs)),
     ] {
         lines.summary(key, summary);
@@ -193,7 +195,7 @@ fn learners(server: &Server, lines: &mut Lines<'_>) {
     if server.mode() != "leader" {
         return;
     }
-    for id in config.ensemble.members.keys().filter(|id| **id != config.my_id) {
+    for id in server.cx.membership.committed().members.keys().filter(|id| **id != config.my_id) {
         lines.summary(&format!("{id}_learner_handler_qp_size"), &Summary::default());
         lines.percentiles(&format!("{id}_learner_handler_qp_time_ms"), &Percentiles::default());
     }
@@ -202,6 +204,9 @@ fn learners(server: &Server, lines: &mut Lines<'_>) {
 fn percentiles(metrics: &Metrics, lines: &mut Lines<'_>) {
     lines.percentiles("readlatency", &metrics.read_ms);
     lines.percentiles("updatelatency", &metrics.update_ms);
+    lines.percentiles("proposal_latency", &metrics.proposal_ms);
+    lines.percentiles("quorum_ack_latency", &metrics.quorum_ack_ms);
+    lines.percentiles("propagation_latency", &metrics.propagation_ms);
     for key in NO_PERCENTILES {
         lines.percentiles(key, &Percentiles::default());
     }
@@ -252,7 +257,6 @@ const NO_SUMMARY: &[&str] = &[
     "concurrent_request_processing_in_commit_processor",
     "connection_token_deficit",
     "dbinittime",
-    "follower_sync_time",
     "inflight_diff_count",
     "inflight_snap_count",
     "learner_request_processor_queue_size",
@@ -269,7 +273,6 @@ const NO_SUMMARY: &[&str] = &[
     "requests_in_session_queue",
     "restore_time",
     "session_queues_drained",
-    "snapshottime",
     "socket_closing_time",
     "startup_snap_load_time",
     "startup_txns_load_time",
@@ -292,10 +295,7 @@ const NO_PERCENTILES: &[&str] = &[
     "om_commit_process_time_ms",
     "om_proposal_process_time_ms",
     "prep_processor_queue_time_ms",
-    "propagation_latency",
     "proposal_ack_creation_latency",
-    "proposal_latency",
-    "quorum_ack_latency",
     "read_commitproc_time_ms",
     "read_final_proc_time_ms",
     "request_throttle_queue_time_ms",

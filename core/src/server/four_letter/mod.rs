@@ -5,6 +5,7 @@
 
 mod clients;
 mod mntr;
+mod server;
 mod sessions;
 mod watches;
 
@@ -101,7 +102,7 @@ fn in_short(server: &Server, with_clients: bool, out: &mut String) {
 // ZK: ZooKeeperServer.dumpConf, QuorumZooKeeperServer.dumpConf (3.9)
 fn configuration(server: &Server, out: &mut String) {
     let (config, machine) = (&server.cx.config, &server.machine);
-    let alone = config.ensemble.is_alone();
+    let alone = server.cx.membership.is_alone();
     let port = machine.client_port.map_or(-1, i32::from);
     let backlog = machine.backlog.map_or(-1, i64::from);
     let id = if alone { 0 } else { config.my_id.0 };
@@ -126,12 +127,12 @@ fn configuration(server: &Server, out: &mut String) {
     put("initLimit", &config.init_limit);
     put("syncLimit", &config.sync_limit);
     put("electionAlg", &3);
-    if let Some(me) = config.ensemble.members.get(&config.my_id) {
+    if let Some(me) = server.cx.membership.member(config.my_id) {
         put("electionPort", &me.election_port);
         put("quorumPort", &me.quorum_port);
         put("peerType", &u8::from(me.role == MemberRole::Observer));
     }
-    let _ = write!(out, "membership: \n{}", config.ensemble.text());
+    let _ = write!(out, "membership: \n{}", server.cx.membership.committed().text());
 }
 
 // ZK: EnvCommand, Environment.list (3.9)

@@ -1,0 +1,193 @@
+//! What other servers say, and what their links do: to whom it goes depends on the role.
+
+use alloc::format;
+
+use crate::ids::{LinkId, ServerId};
+use crate::proto::{Forwarded, Notification, PeerState, QuorumPacket, Request};
+use crate::zab::broadcast::{Origin, Question};
+use crate::zab::follower::Heard;
+use crate::zab::leader::{Asked, StepDown};
+
+use super::{CloseReason, PeerMessage, Role, Server};
+
+impl Server {
+    /// Says what is true now.
+    // Departs: upstream repeats the last message, which may be of an election long over.
+    pub(super) fn on_election_up(&mut self, link: LinkId, peer: ServerId, dialled: bool) {
+        if !self.links.on_election_up(link, peer, dialled, &mut self.cx) {
+            return;
+        }
+        let vote = match &self.role {
+            Role::Settling { .. } => return,
+            // It has none, and who asks would answer.
+            Role::Following(_, settled) if settled.state == PeerState::Observing => return,
+            Role::Looking(election) => election.notification(&self.cx),
+            Role::Following(_, settled) | Role::Leading(_, settled) => {
+                settled.notification(&self.cx)
+            }
+        };
+        self.links.notify(peer, vote, &mut self.cx);
+    }
+
+    pub(super) fn on_quorum_up(&mut self, link: LinkId, dialled: bool) {
+        let cx = &mut self.cx;
+        match &mut self.role {
+            Role::Following(following, _) if dialled => following.on_link_up(link, cx),
+            Role::Leading(leading, _) if !dialled => leading.on_link_up(link, cx),
+            Role::Looking(_) | Role::Settling { .. } if !dialled => self.links.park(link, cx),
+            Role::Looking(_) | Role::Settling { .. } | Role::Following(..) | Role::Leading(..) => {
+                cx.close_link(link, CloseReason::NotServing);
+            }
+        }
+    }
+
+    pub(super) fn on_link_down(&mut self, link: LinkId) {
+        if self.links.on_down(link, &self.cx) {
+            self.recount();
+            return;
+        }
+        match &mut self.role {
+            Role::Following(following, _) if following.link() == Some(link) => {
+                self.end_term("the link to the leader broke");
+            }
+            Role::Leading(leading, _) => leading.on_link_down(link),
+            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {}
+        }
+    }
+
+    pub(super) fn on_peer(&mut self, link: LinkId, message: PeerMessage) {
+        if let PeerMessage::Election(notification) = &message {
+            if let Some(from) = self.links.election_peer(link) {
+                self.on_notification(from, notification);
+            }
+            return;
+        }
+        let outcome = match &mut self.role {
+            Role::Following(following, _) if following.link() == Some(link) => {
+                match &message {
+                    PeerMessage::Quorum(QuorumPacket::Proposal(_)) => {
+                        self.cx.metrics.proposals_received += 1;
+                    }
+                    PeerMessage::Quorum(QuorumPacket::Commit { .. } | QuorumPacket::Inform(_)) => {
+                        self.cx.metrics.commits_received += 1;
+                    }
+                    _ => {}
+                }
+                match following.on_message(message, &mut self.cx) {
+                    Ok(heard) => {
+                        self.on_heard(heard);
+                        Ok(())
+                    }
+                    Err(why) => Err(format!("{why}")),
+                }
+            }
+            Role::Leading(leading, _) if leading.has_link(link) => {
+                match leading.on_message(link, message, &mut self.cx) {
+                    Ok(Asked::Nothing) => Ok(()),
+                    Ok(Asked::Request { from, forwarded }) => {
+                        self.on_forwarded(link, from, forwarded).map_err(|why| format!("{why}"))
+                    }
+                    Err(why) => Err(format!("{why}")),
+                }
+            }
+            Role::Looking(_) | Role::Settling { .. } => {
+                if let PeerMessage::Quorum(packet) = message {
+                    self.links.park_packet(link, packet, &mut self.cx);
+                }
+                Ok(())
+            }
+            Role::Following(..) | Role::Leading(..) => Ok(()),
+        };
+        if let Err(why) = outcome {
+            self.end_term(&why);
+        }
+    }
+
+    pub(super) fn on_notification(&mut self, from: ServerId, notification: &Notification) {
+        self.links.is_back(from);
+        self.reconsider(from, notification);
+        self.learn_membership(notification);
+        let (cx, links) = (&mut self.cx, &mut self.links);
+        match &mut self.role {
+            Role::Looking(election) => {
+                let decision = election.on_notification(from, notification, cx, links);
+                self.decide(decision);
+            }
+            Role::Following(_, settled) | Role::Leading(_, settled) => {
+                // Nobody asks an observer, not even one whose question it answers.
+                let has_vote = settled.state != PeerState::Observing;
+                if has_vote && notification.state == PeerState::Looking {
+                    let answer = settled.notification(cx);
+                    links.notify(from, answer, cx);
+                }
+            }
+            Role::Settling { .. } => {}
+        }
+    }
+
+    /// Who looks for a leader hears of a reconfiguration that it missed, and looks anew: those whom it
+    /// asks may be gone.
+    pub(super) fn learn_membership(&mut self, notification: &Notification) {
+        if let Role::Looking(_) = self.role
+            && self.cx.adopt_membership(&notification.config)
+        {
+            let (until, not_before) = (self.cx.last_ticket(), self.cx.now.mono);
+            self.role = Role::Settling { until, not_before, successor: None };
+            self.begin_term();
+        }
+    }
+
+    /// An election that nobody was waited for may have been too quick: a better vote that comes before
+    /// the leader was reached opens it again.
+    pub(super) fn reconsider(&mut self, from: ServerId, notification: &Notification) {
+        let Role::Following(following, settled) = &self.role else { return };
+        if following.is_connecting()
+            && settled.is_outvoted(notification)
+            && [from, notification.leader].iter().all(|id| self.cx.membership.is_voter(*id))
+        {
+            self.end_term("a better vote came");
+        }
+    }
+
+    /// A peer is gone: it may be the one whose vote an election waits for.
+    pub(super) fn recount(&mut self) {
+        if let Role::Looking(election) = &mut self.role {
+            let decision = election.recount(&self.cx, &self.links);
+            self.decide(decision);
+        }
+    }
+
+    pub(super) fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Serve(epoch) => {
+                self.serve(epoch);
+                // What the leader named in NEWLEADER.
+                self.activate(u64::MAX);
+            }
+            Heard::Synced(conn) => self.order.on_synced(conn, &mut self.cx),
+            Heard::Revalidated { session, valid } => {
+                self.order.on_revalidated(session, valid, &mut self.cx);
+            }
+        }
+    }
+
+    pub(super) fn on_forwarded(
+        &mut self,
+        link: LinkId,
+        from: ServerId,
+        forwarded: Forwarded,
+    ) -> Result<(), StepDown> {
+        let Role::Leading(leading, _) = &mut self.role else { return Ok(()) };
+        let Some((broadcast, learners)) = leading.broadcasting() else { return Ok(()) };
+        if let Request::Sync { .. } = forwarded.request {
+            let question = Question::Learner { link, answer: QuorumPacket::Sync };
+            broadcast.ask(question, learners, &mut self.cx);
+            return Ok(());
+        }
+        let origin = Origin::Learner(from);
+        let size = broadcast.propose(origin, &forwarded, learners, &mut self.cx)?;
+        self.proposed(size);
+        Ok(())
+    }
+}
