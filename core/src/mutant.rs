@@ -80,7 +80,7 @@ mutants! {
     /// Recovery stops at a torn record but the next append goes behind it.
     TailGarbageKept = "tail_garbage_kept" => "D-HOLE";
     /// A snapshot becomes visible before its content is synced.
-    SnapRenameBeforeSync = "snap_rename_before_sync" => "L-BOOT D-SNAP";
+    SnapRenameBeforeSync = "snap_rename_before_sync" => "D-SNAP L-BOOT";
     /// Log records from before a received snapshot stay valid.
     SnapKeepsOldSuffix = "snap_keeps_old_suffix" => "Z-AGR Z-INT T-EQ";
     /// After TRUNC recovery may pick a newer snapshot. As upstream's, snapshots then hold what is

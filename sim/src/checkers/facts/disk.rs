@@ -6,125 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use zebu_core::ids::Zxid;
 use zebu_core::storage::{Dir, Directory, DiskOp, FileName};
 
 use crate::disk::SimDisk;
-use crate::model::payload::{self, LOG_HEADER};
+use crate::model::payload;
 
-/// What a file is, by its name.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Name {
-    Log(u64),
-    Snapshot(u64),
-    AcceptedEpoch,
-    CurrentEpoch,
-    Other(FileName),
-}
-
-impl Name {
-    fn of(file: &FileName) -> Self {
-        let name = file.name.as_str();
-        let known = match file.dir {
-            Dir::Log => payload::zxid_in_name(name, "log").map(Self::Log),
-            Dir::Data if name == "acceptedEpoch" => Some(Self::AcceptedEpoch),
-            Dir::Data if name == "currentEpoch" => Some(Self::CurrentEpoch),
-            Dir::Data => payload::zxid_in_name(name, "snapshot").map(Self::Snapshot),
-        };
-        known.unwrap_or_else(|| Self::Other(file.clone()))
-    }
-    fn dir(&self) -> Dir {
-        match self {
-            Self::Log(_) => Dir::Log,
-            Self::Snapshot(_) | Self::AcceptedEpoch | Self::CurrentEpoch => Dir::Data,
-            Self::Other(file) => file.dir,
-        }
-    }
-}
-
-/// A record: where it ends in its file, and what it is.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    end: usize,
-    zxid: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct File {
-    /// Nothing is kept of snapshots: they are large, and their bytes are not judged here.
-    content: Vec<u8>,
-    is_snapshot: bool,
-    /// Whole records, one right behind the other from the header on.
-    chain: Vec<Place>,
-    /// How many of them a power loss would leave.
-    safe: usize,
-    /// All of the content as of the last sync, of small files.
-    safe_small: Vec<u8>,
-    /// Everything written is synced.
-    clean: bool,
-    /// A write or sync of it failed: no later sync makes up for that.
-    failed: bool,
-    /// Records were cut off, and a power loss may bring them back.
-    cut_unsynced: bool,
-}
-
-const SMALL: usize = 64;
-
-impl File {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.clean = false;
-        if self.is_snapshot {
-            return;
-        }
-        let end = offset + bytes.len();
-        if self.content.len() < end {
-            self.content.resize(end, 0);
-        }
-        self.content[offset..end].copy_from_slice(bytes);
-        self.cut(offset);
-    }
-    /// Records that reach beyond `len` are no longer what they were.
-    fn cut(&mut self, len: usize) {
-        while self.chain.last().is_some_and(|place| place.end > len) {
-            self.chain.pop();
-        }
-        self.safe = self.safe.min(self.chain.len());
-    }
-    fn parse(&mut self, found: &mut Vec<Logged>) {
-        let mut at = self.chain.last().map_or(LOG_HEADER, |place| place.end);
-        while let Some(record) = self.content.get(at..).and_then(payload::record) {
-            at += record.len;
-            let Some(zxid) = payload::zxid_of(record.payload) else { break };
-            self.chain.push(Place { end: at, zxid });
-            let payload = Bytes::copy_from_slice(record.payload);
-            found.push(Logged { zxid, before: 0, payload });
-        }
-    }
-    fn sync(&mut self) {
-        if self.failed {
-            return;
-        }
-        self.clean = true;
-        self.cut_unsynced = false;
-        self.safe = self.chain.len();
-        if self.content.len() <= SMALL {
-            self.safe_small.clone_from(&self.content);
-        }
-    }
-    fn number(bytes: &[u8]) -> Option<u32> {
-        std::str::from_utf8(bytes).ok()?.lines().next()?.trim().parse().ok()
-    }
-}
-
-/// A record that appeared in a log.
-#[derive(Clone, Debug)]
-pub struct Logged {
-    pub zxid: u64,
-    /// What the history on this disk ended with before.
-    pub before: u64,
-    pub payload: Bytes,
-}
+pub use super::file::Logged;
+use super::file::{File, Name, SMALL};
 
 #[derive(Clone, Debug, Default)]
 pub struct DiskFacts {
@@ -147,6 +36,8 @@ pub struct DiskFacts {
     renamed: [BTreeSet<Name>; 2],
     /// The newest record that was written where a recovery would not look for it.
     stray: Option<u64>,
+    /// A snapshot that can be seen and is not whole, or not certainly.
+    unfinished: Option<u64>,
 }
 
 impl DiskFacts {
@@ -175,6 +66,11 @@ impl DiskFacts {
     pub fn stray(&self) -> Option<u64> {
         self.stray
     }
+    /// A snapshot that the last operation made visible, or changed, and that a power loss could leave
+    /// incomplete.
+    pub fn unfinished_snapshot(&self) -> Option<u64> {
+        self.unfinished
+    }
     /// The last zxid of the history here that is smaller than `bound`.
     pub fn last_below(&self, bound: u64) -> u64 {
         let logs = self.logs(&self.names).map(|(_, file)| file);
@@ -200,6 +96,7 @@ impl DiskFacts {
     pub fn observe(&mut self, op: &DiskOp, done: bool) -> Vec<Logged> {
         let mut found = Vec::new();
         self.stray = None;
+        self.unfinished = None;
         if !done {
             if let DiskOp::Write { file, .. } | DiskOp::Sync(file) = op
                 && let Some(file) = self.file(file)
@@ -260,6 +157,15 @@ impl DiskFacts {
                 true
             }
         };
+        if let DiskOp::Create(name)
+        | DiskOp::Write { file: name, .. }
+        | DiskOp::SetLen { file: name, .. }
+        | DiskOp::Rename { to: name, .. } = op
+            && let Name::Snapshot(zxid) = Name::of(name)
+        {
+            let whole = self.file(name).is_some_and(|file| file.clean);
+            self.unfinished = (!whole).then_some(zxid);
+        }
         if recount {
             self.recount();
         }
@@ -485,8 +391,10 @@ fn link(found: &mut [Logged], logged: u64, snapshot: u64) {
 
 #[cfg(test)]
 pub mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::model::payload::write;
+    use crate::model::payload::{LOG_HEADER, write};
     use crate::model::tests::{create, txn};
 
     pub fn log(name: &str) -> FileName {
@@ -579,5 +487,17 @@ pub mod tests {
         assert_eq!((disk.epochs().0, disk.safe_epochs().0), (Some(4), Some(3)));
         run(&mut disk, &[DiskOp::Create(file.clone())]);
         assert_eq!(disk.epochs().0, None, "emptied in place");
+    }
+
+    #[test]
+    fn a_snapshot_is_shown_when_it_is_whole() {
+        let mut disk = DiskFacts::default();
+        let (tmp, file) = (data("snapshot.2.tmp"), data("snapshot.2"));
+        let write = DiskOp::Write { file: tmp.clone(), offset: 0, bytes: Bytes::from_static(b"x") };
+        let show = DiskOp::Rename { from: tmp.clone(), to: file };
+        run(&mut disk, &[DiskOp::Create(tmp.clone()), write.clone(), show.clone()]);
+        assert_eq!(disk.unfinished_snapshot(), Some(2));
+        run(&mut disk, &[DiskOp::Create(tmp.clone()), write, DiskOp::Sync(tmp), show]);
+        assert_eq!(disk.unfinished_snapshot(), None);
     }
 }

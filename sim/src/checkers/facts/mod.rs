@@ -25,6 +25,7 @@ use crate::scenario::ScenarioInfo;
 
 pub mod clients;
 pub mod disk;
+mod file;
 pub mod ledger;
 pub mod local;
 
