@@ -1,0 +1,98 @@
+"""Ensembles that change while they run, of Java's servers and ours."""
+
+from clients import client
+from harness import alone, check, equal, raises, wait_until
+from kazoo.exceptions import BadVersionError, NewConfigNoQuorumError
+from servers import Server, free_ports
+from test_mixed import compare_trees, write_through_each
+
+SETTINGS = {"reconfigEnabled": "true", "skipACL": "yes"}
+
+
+def line(ensemble, server, role: str = "participant") -> str:
+    q, e = ensemble.quorum[server.number], ensemble.election[server.number]
+    return f"server.{server.number}=127.0.0.1:{q}:{e}:{role};127.0.0.1:{server.client_port}"
+
+
+def joiner(context, ensemble, kind: str) -> Server:
+    """One more server, which knows where the others are and whom they do not know."""
+    number = len(ensemble.servers) + 1
+    client_port, ensemble.quorum[number], ensemble.election[number] = free_ports(3)
+    peers = "".join(
+        f"server.{n}=127.0.0.1:{ensemble.quorum[n]}:{ensemble.election[n]}\n" for n in sorted(ensemble.quorum))
+    server = Server(context.programs, kind, number, context.home() / f"s{number}", client_port, peers, SETTINGS)
+    ensemble.servers.append(server)
+    return server.start().wait_serving()
+
+
+def voters(server) -> set[int]:
+    """As a client of this server is told."""
+    with client(server.host) as zk:
+        text = zk.get("/zookeeper/config")[0].decode()
+    return {int(entry.split("=")[0].split(".")[1]) for entry in text.splitlines()
+            if entry.startswith("server.") and ":participant" in entry}
+
+
+def agree(ensemble, expected: set[int]) -> None:
+    for server in ensemble.servers:
+        wait_until(f"{server} knows {sorted(expected)}", lambda: voters(server) == expected, 30)
+    check(f"all know the voters {sorted(expected)}", True)
+
+
+def reconfigure(ensemble, through, joining=None, leaving=None) -> None:
+    with client(through.host) as zk:
+        zk.reconfig(joining=joining, leaving=leaving, new_members=None)
+
+
+def changes(context, kinds: list[str], kind: str) -> None:
+    with context.ensemble(3, kinds, **SETTINGS) as ensemble:
+        agree(ensemble, {1, 2, 3})
+        first = ensemble.number(1)
+        write_through_each(ensemble, "start")
+        with client(first.host) as zk:
+            raises("a server that nobody follows cannot become one of two", NewConfigNoQuorumError, zk.reconfig,
+                   joining="server.9=127.0.0.1:1:2:participant;127.0.0.1:3", leaving="2,3", new_members=None)
+            raises("another version than this", BadVersionError, zk.reconfig,
+                   joining=None, leaving="3", new_members=None, from_config=7)
+        fourth = joiner(context, ensemble, kind)
+        reconfigure(ensemble, first, joining=line(ensemble, fourth))
+        agree(ensemble, {1, 2, 3, 4})
+        write_through_each(ensemble, "four")
+
+        leader = ensemble.leader()
+        through = next(s for s in ensemble.servers if s is not leader)
+        reconfigure(ensemble, through, leaving=str(leader.number))
+        left = {1, 2, 3, 4} - {leader.number}
+        leader.kill()
+        wait_until("another one leads", lambda: any(
+            s.running() and s.mode() == "leader" for s in ensemble.servers), 60)
+        check(f"{leader} handed over", True)
+        ensemble.servers.remove(leader)
+        ensemble.wait_serving()
+        agree(ensemble, left)
+        write_through_each(ensemble, "three")
+
+        # What was written down is found again: by a whole ensemble that starts anew.
+        for server in ensemble.servers:
+            server.kill()
+        for server in ensemble.servers:
+            server.start()
+        ensemble.wait_serving()
+        agree(ensemble, left)
+        write_through_each(ensemble, "again")
+        compare_trees(ensemble)
+
+
+@alone
+def ours_change(context):
+    changes(context, [context.kind] * 3, context.kind)
+
+
+@alone
+def java_joins_ours(context):
+    changes(context, ["zebu"] * 3, "java")
+
+
+@alone
+def ours_joins_java(context):
+    changes(context, ["java"] * 3, "zebu")
