@@ -187,6 +187,34 @@ fn what_cannot_be_is_refused() {
     assert_eq!(shown(&c, 2).version as i64, here);
 }
 
+/// All members anew, with groups that there were not before.
+#[test]
+fn a_whole_configuration_is_taken_over() {
+    let mut c = three();
+    let members: Vec<_> = (1..=3).map(|id| line(id, "participant")).collect();
+    let text = format!("{},group.1=1:2,group.2=3", members.join(","));
+    let config_version = shown(&c, 1).version as i64;
+    let answer = ask(
+        &mut c,
+        1,
+        1,
+        Request::Reconfig(ReconfigRequest {
+            joining_servers: None,
+            leaving_servers: None,
+            new_members: Some(text),
+            config_version,
+        }),
+    );
+    assert!(answer.is_ok(), "{answer:?}");
+    for server in 1..=3 {
+        assert!(shown(&c, server).hierarchy.is_some(), "server {server}");
+    }
+    // Each of the two groups is needed, and in the first one both.
+    c.crash(ServerId(1));
+    c.run_ms(2000);
+    assert_eq!(c.leader(), None);
+}
+
 #[test]
 fn one_at_a_time_and_both_quorums_while_it_is_under_way() {
     let mut c = with_joiner();
