@@ -4,7 +4,7 @@
 //! for an ephemeral, and an ephemeral is made only for a session that is global at that moment.
 //!
 //! Permitted: its end when its client took it to another server and came back: there it may have been
-//! told that the session is over.
+//! told that the session is over; and when it was becoming a global one as the term ended.
 
 use zebu_core::ids::{ConnId, ServerId};
 use zebu_core::proto::{ClientMessage, ClientRequest, ConnectResponse, Request};
@@ -126,7 +126,8 @@ impl LocalSessions {
         }
         let Some(life) = self.lives.get(&session) else { return Ok(()) };
         let silent = facts.now - life.heard;
-        let may = !at_home || life.closed || local.contested;
+        // With its term goes an upgrade that was on its way, and the session with it.
+        let may = !at_home || life.closed || local.contested || local.wants_more;
         ensure(may || silent >= facts.at_least(life.timeout), "C-EXP", || {
             let silent = silent / 1_000_000;
             format!("{server:?} refuses its own session {session:x} after {silent} ms of silence")
@@ -209,6 +210,9 @@ mod tests {
     fn it_is_not_refused_in_its_time() {
         let mut bench = bench();
         assert_eq!(broken(greet(&mut bench, ONE, HERE, 0)), "C-EXP");
+        let mut bench = self::bench();
+        ask_ephemeral(&mut bench);
+        greet(&mut bench, ONE, HERE, 0).unwrap();
         let mut bench = self::bench();
         bench.now += 4000 * MS;
         greet(&mut bench, ONE, HERE, 0).unwrap();
