@@ -9,8 +9,9 @@
 //!
 //! [`leader`] and [`follower`] carry a server through a term and call the steps, the latter for
 //! observers too; [`learner_link`] is what a leader knows of one learner, [`forwarding`] what it sends
-//! to it; [`containers`] when it removes what goes by itself; [`history`] is the log with its four marks; [`quorum`] answers
-//! who is enough. Nothing in here knows what a transaction means.
+//! to it; [`containers`] when it removes what goes by itself; [`history`] is the log with its four
+//! marks; [`quorum`] answers who is enough. Nothing in here knows what a transaction means, but for a
+//! reconfiguration, which changes who that is ([`crate::membership`]).
 
 pub(crate) mod broadcast;
 pub mod catch_up;
