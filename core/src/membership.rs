@@ -7,7 +7,6 @@
 //!
 // ZK: QuorumPeer.getQuorumVerifier (committed), getLastSeenQuorumVerifier (proposed) (3.9)
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 
 use crate::config::{Config, Ensemble, Member, MemberRole};
@@ -98,10 +97,9 @@ impl Membership {
         is_quorum(&self.committed, &mut agrees)
             && next.is_none_or(|next| is_quorum(next, &mut agrees))
     }
-    /// Whoever votes in any configuration in force.
-    pub(crate) fn voters(&self) -> BTreeSet<ServerId> {
-        let next = self.proposed.iter().flat_map(Ensemble::voters);
-        self.committed.voters().chain(next).collect()
+    /// Whoever votes in any configuration in force; twice, who does in both.
+    pub(crate) fn voters(&self) -> impl Iterator<Item = ServerId> {
+        self.configurations().flat_map(Ensemble::voters)
     }
     pub(crate) fn is_voter(&self, id: ServerId) -> bool {
         self.configurations().any(|ensemble| ensemble.is_voter(id))

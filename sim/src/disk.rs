@@ -209,6 +209,10 @@ impl SimDisk {
         self.unsynced_names.is_empty() && self.inodes.values().all(|i| i.unsynced.is_empty())
     }
 
+    /// How long a file is, as the process sees it.
+    pub fn len_of(&self, file: &FileName) -> Option<u64> {
+        Some(self.inodes[self.names.get(file)?].len)
+    }
     /// Bytes of all files, as the process sees them.
     pub fn used(&self) -> u64 {
         self.names.values().map(|id| self.inodes[id].len).sum()

@@ -43,8 +43,8 @@ impl Links {
     // ---- election port ----
 
     pub(crate) fn notify_all(&mut self, message: &Notification, cx: &mut Cx) {
-        let peers: Vec<_> =
-            cx.membership.voters().into_iter().filter(|id| *id != cx.config.my_id).collect();
+        let me = cx.config.my_id;
+        let peers: BTreeSet<_> = cx.membership.voters().filter(|id| *id != me).collect();
         for peer in peers {
             self.notify(peer, message.clone(), cx);
         }

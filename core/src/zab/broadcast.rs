@@ -262,10 +262,14 @@ impl Broadcast {
         // What a reconfiguration needs, nothing before it does; and what is behind it waits until it is
         // known who counts then.
         let pending = membership.proposed().map(|next| Zxid(next.version));
-        let before_it = pending.map(|zxid| Zxid(zxid.0 - 1)).filter(|zxid| *zxid > before);
-        let marks = membership.voters().into_iter().map(mark);
-        let marks = marks.map(|z| pending.filter(|_| z > before).map_or(z, |zxid| z.min(zxid)));
-        let mut committed = marks.chain(before_it).filter(|z| reached(*z)).max();
+        let before_it = pending.map(|zxid| Zxid(zxid.0 - 1));
+        let marks = membership.voters().map(|id| pending.map_or(mark(id), |z| z.min(mark(id))));
+        let mut committed = None;
+        for zxid in marks.chain(before_it) {
+            if zxid > committed.unwrap_or(before) && reached(zxid) {
+                committed = Some(zxid);
+            }
+        }
         if cx.config.planted(Mutant::CommitWithoutQuorum) {
             committed = Some(durable_here);
         }

@@ -241,7 +241,7 @@ impl Election {
             return None;
         }
         let gone = |id| !self.first && links.is_absent(id) && !self.received.contains_key(&id);
-        if cx.membership.voters().into_iter().all(|id| agrees(id) || gone(id)) {
+        if cx.membership.voters().all(|id| agrees(id) || gone(id)) {
             return Some(self.decide(cx));
         }
         let wait = cx.config.min_notification_interval;

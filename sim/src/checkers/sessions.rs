@@ -194,7 +194,10 @@ impl Sessions {
                 Ok(())
             }
             Action::Send {
-                message: PeerMessage::Quorum(QuorumPacket::FollowerInfo { .. }),
+                message:
+                    PeerMessage::Quorum(
+                        QuorumPacket::FollowerInfo { .. } | QuorumPacket::ObserverInfo { .. },
+                    ),
                 ..
             } => {
                 // A new term; its clients of the last one were sent away.
@@ -318,8 +321,8 @@ mod tests {
     use crate::checkers::testkit::{Bench, MS, ONE, SESSION, THREE, TWO, z};
     use crate::model::tests::create;
     use bytes::Bytes;
-    use zebu_core::ids::{SessionId, Xid, Zxid};
-    use zebu_core::proto::Request;
+    use zebu_core::ids::{Epoch, SessionId, Xid, Zxid};
+    use zebu_core::proto::{LearnerInfo, Request};
     use zebu_core::tree::Database;
 
     fn bench() -> Bench {
@@ -417,6 +420,24 @@ mod tests {
             }
             bench.now += 2000 * MS;
             assert_eq!(expire(&mut bench, z(1, 2)).is_err(), told);
+        }
+        // What a learner heard before it came to this term, the leader is not told.
+        let info = || LearnerInfo { id: TWO, protocol_version: 0, config_version: 0 };
+        let accepted = Epoch(1);
+        for packet in [
+            QuorumPacket::FollowerInfo { accepted, info: info() },
+            QuorumPacket::ObserverInfo { accepted, info: info() },
+        ] {
+            let mut bench = self::bench();
+            greet(&mut bench, 1, 0, &[], SESSION).unwrap();
+            bench.now += 3000 * MS;
+            ping(&mut bench, TWO, 1);
+            bench.send(TWO, ONE, packet).unwrap();
+            let reply = || QuorumPacket::PingReply { zxid: Zxid(0), touched: vec![] };
+            bench.send(TWO, ONE, reply()).unwrap();
+            bench.told(ONE, TWO, reply()).unwrap();
+            bench.now += 2000 * MS;
+            expire(&mut bench, z(1, 2)).unwrap();
         }
         // A new leader cannot know.
         let mut bench = self::bench();

@@ -246,8 +246,8 @@ impl DiskFacts {
         *self = Self::default();
         let certain = disk.durable();
         for dir in [Dir::Data, Dir::Log] {
-            for (name, _) in disk.list(dir).unwrap_or_default() {
-                self.rescan_file(disk, &certain, &FileName { dir, name });
+            for (name, len) in disk.list(dir).unwrap_or_default() {
+                self.rescan_file(disk, &certain, &FileName { dir, name }, len);
             }
             for (name, _) in certain.list(dir).unwrap_or_default() {
                 let name = Name::of(&FileName { dir, name });
@@ -258,16 +258,16 @@ impl DiskFacts {
         self.recount();
     }
 
-    fn rescan_file(&mut self, disk: &SimDisk, certain: &SimDisk, file_name: &FileName) {
+    fn rescan_file(&mut self, disk: &SimDisk, certain: &SimDisk, file_name: &FileName, len: u64) {
         self.create(file_name);
         let name = Name::of(file_name);
         let id = self.names[&name];
         let file = self.files.get_mut(&id).expect("just made");
-        let Some(content) = read(disk, file_name) else { return };
-        let safe = read(certain, file_name);
+        let Some(content) = read(disk, file_name, len) else { return };
+        let safe = certain.len_of(file_name).and_then(|len| read(certain, file_name, len));
         let safe_bytes = safe.as_deref().unwrap_or_default();
-        let same = content.iter().zip(safe_bytes).take_while(|(a, b)| a == b).count();
-        file.clean = same == content.len() && same == safe_bytes.len();
+        file.clean = content == safe_bytes;
+        let same = if file.clean { content.len() } else { common_start(&content, safe_bytes) };
         let is_log = matches!(name, Name::Log(_));
         if !file.is_snapshot {
             file.content = content;
@@ -275,9 +275,11 @@ impl DiskFacts {
         if is_log {
             file.parse(&mut Vec::new());
             file.safe = file.chain.partition_point(|place| place.end <= same);
-            let mut before = File { content: safe_bytes.to_vec(), ..File::default() };
-            before.parse(&mut Vec::new());
-            file.cut_unsynced = before.chain.len() > file.chain.len();
+            if !file.clean {
+                let mut before = File { content: safe_bytes.to_vec(), ..File::default() };
+                before.parse(&mut Vec::new());
+                file.cut_unsynced = before.chain.len() > file.chain.len();
+            }
         }
         if safe_bytes.len() <= SMALL {
             file.safe_small = safe_bytes.to_vec();
@@ -369,12 +371,16 @@ impl DiskFacts {
     }
 }
 
-fn read(disk: &SimDisk, file: &FileName) -> Option<Vec<u8>> {
-    let (_, len) = disk.list(file.dir).ok()?.into_iter().find(|(name, _)| *name == file.name)?;
+fn read(disk: &SimDisk, file: &FileName, len: u64) -> Option<Vec<u8>> {
     let mut content = vec![0; len as usize];
     let read = disk.read(file, 0, &mut content).ok()?;
     content.truncate(read);
     Some(content)
+}
+
+/// How many bytes both begin with.
+fn common_start(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// Each record follows the one found before it, the first one what was there: the end of the log or,
