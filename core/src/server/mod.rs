@@ -119,8 +119,8 @@ impl Server {
                     self.on_election_up(link, peer, dialled);
                 }
             }
-            Event::LinkUp { link, port: Port::Quorum, peer: _, dialled } => {
-                self.on_quorum_up(link, dialled);
+            Event::LinkUp { link, port: Port::Quorum, peer, dialled } => {
+                self.on_quorum_up(link, peer.filter(|_| dialled));
             }
             Event::Peer { link, message } => self.on_peer(link, message),
             Event::LinkDown { link } => self.on_link_down(link),

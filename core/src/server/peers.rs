@@ -29,16 +29,20 @@ impl Server {
         self.links.notify(peer, vote, &mut self.cx);
     }
 
-    pub(super) fn on_quorum_up(&mut self, link: LinkId, dialled: bool) {
+    /// A link on the quorum port: to `dialled`, or from somebody who will say who it is.
+    pub(super) fn on_quorum_up(&mut self, link: LinkId, dialled: Option<ServerId>) {
         let cx = &mut self.cx;
-        match &mut self.role {
-            Role::Following(following, _) if dialled => following.on_link_up(link, cx),
-            Role::Leading(leading, _) if !dialled => leading.on_link_up(link, cx),
-            Role::Looking(_) | Role::Settling { .. } if !dialled => self.links.park(link, cx),
-            Role::Looking(_) | Role::Settling { .. } | Role::Following(..) | Role::Leading(..) => {
-                cx.close_link(link, CloseReason::NotServing);
+        let why = match (&mut self.role, dialled) {
+            (Role::Following(following, _), Some(to)) if to == following.leader => {
+                return following.on_link_up(link, cx);
             }
-        }
+            (Role::Leading(leading, _), None) => return leading.on_link_up(link, cx),
+            (Role::Looking(_) | Role::Settling { .. }, None) => return self.links.park(link, cx),
+            // Whom it was dialled for is not the leader any more.
+            (_, Some(_)) => CloseReason::Superseded,
+            (Role::Following(..), None) => CloseReason::NotServing,
+        };
+        cx.close_link(link, why);
     }
 
     pub(super) fn on_link_down(&mut self, link: LinkId) {

@@ -64,6 +64,8 @@ pub(crate) struct Cluster {
     /// At whose link each server's packets for another arrive.
     quorum_links: BTreeMap<(ServerId, ServerId), LinkId>,
     next_link: u64,
+    /// Who dials whom on the quorum port for longer than a test takes, but for `end_slow_dial`.
+    pub(crate) slow_dial: Option<(ServerId, ServerId)>,
     /// Whose acknowledgements to whom are lost.
     mute: Option<(ServerId, ServerId)>,
     pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
@@ -109,6 +111,7 @@ impl Cluster {
             links: BTreeMap::new(),
             quorum_links: BTreeMap::new(),
             next_link: 0,
+            slow_dial: None,
             mute: None,
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -237,6 +240,9 @@ impl Cluster {
     }
 
     fn dial(&mut self, from: ServerId, to: ServerId, port: Port) {
+        if port == Port::Quorum && self.slow_dial == Some((from, to)) {
+            return;
+        }
         let unreachable = !self.servers.contains_key(&to)
             || self.cut.contains(&(from, to))
             || self.cut.contains(&(to, from));
@@ -260,6 +266,21 @@ impl Cluster {
         self.events.push_back((from, Event::LinkUp { link: a, port, peer, dialled: true }));
         let peer = (port == Port::Election).then_some(from);
         self.events.push_back((to, Event::LinkUp { link: b, port, peer, dialled: false }));
+    }
+
+    pub(crate) fn end_slow_dial(&mut self) {
+        if let Some((from, to)) = self.slow_dial.take() {
+            self.dial(from, to, Port::Quorum);
+        }
+    }
+
+    /// A link that `at` dialled to `to` stands, long after that was asked for.
+    pub(crate) fn late_link(&mut self, at: i64, to: i64) {
+        let link = LinkId(self.next_link);
+        self.next_link += 1;
+        let peer = Some(ServerId(to));
+        let up = Event::LinkUp { link, port: Port::Quorum, peer, dialled: true };
+        self.events.push_back((ServerId(at), up));
     }
 
     fn store(&mut self, id: ServerId, ticket: Ticket, op: StoreOp) {

@@ -111,6 +111,23 @@ fn a_silent_leader_costs_the_limit_and_no_more() {
     assert_eq!(c.servers[&ServerId(2)].mode(), "leader");
 }
 
+/// Who gave up one leader for another one may still be connected to the first. (It would follow one
+/// and name the other, and then nobody can tell from its vote who leads.)
+#[test]
+fn a_link_to_another_than_the_leader_is_closed() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    c.slow_dial = Some((ServerId(1), ServerId(2)));
+    c.crash(ServerId(3));
+    c.settle();
+    assert_eq!(c.servers[&ServerId(2)].mode(), "leader");
+    c.late_link(1, 3);
+    c.settle();
+    c.end_slow_dial();
+    c.settle();
+    assert!(c.servers[&ServerId(1)].is_serving(), "{:?}", c.notes);
+}
+
 /// A snapshot of a leader that was never established is no history that can be cut back.
 #[test]
 fn what_cannot_be_cut_is_replaced_by_a_snapshot() {
