@@ -19,6 +19,14 @@ from harness import check, note, wait_until
 TICK_MS = 500
 
 
+# Java's 3.8, as Debian has it; "java" is the newest.
+OLDER = "java-3.8"
+
+
+def is_java(kind: str) -> bool:
+    return kind in ("java", OLDER)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports below the range from which the kernel takes the near end of connections: one of those
     could be taken by a client while its server is down."""
@@ -43,9 +51,11 @@ def free_ports(count: int) -> list[int]:
 class Programs:
     """How to start each kind of server, and Java's client."""
 
-    def __init__(self, zebu: Path, jars: Path, logging: Path):
+    def __init__(self, zebu: Path, jars: Path, older: Path, logging: Path):
         self.zebu = zebu
         self.classpath = f"{logging}:{jars}/*"
+        # The first of two classes with one name counts.
+        self.older = f"{logging}:{older}/*:{jars}/*"
         self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
 
     def starter(self, kind: str, properties: dict[str, str]) -> list[str]:
@@ -54,7 +64,8 @@ class Programs:
         if kind == "zebu":
             return [str(self.zebu), "server"]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [*self.java, self.classpath, *self.defined(properties), main]
+        classpath = self.older if kind == OLDER else self.classpath
+        return [*self.java, classpath, *self.defined(properties), main]
 
     def server(self, kind: str, cfg: Path, properties: dict[str, str] = {}) -> list[str]:
         return [*self.starter(kind, properties), str(cfg)]
@@ -86,11 +97,12 @@ LOGGING = """\
 
 
 def bring_programs(zebu: Path, cache: Path) -> Programs:
-    """Both kinds, ready to start: Java's comes into `cache`, once."""
+    """Both kinds, ready to start: Java's comes into `cache`, once. What `OLDER` needs is there already
+    if `cargo xtask interop` began this."""
     cache = cache.resolve()
     jars.bring(cache / "jars")
     (cache / "log4j2.xml").write_text(LOGGING)
-    return Programs(zebu.resolve(), cache / "jars", cache)
+    return Programs(zebu.resolve(), cache / "jars", cache / "older/usr/share/java", cache)
 
 
 class Server:

@@ -14,7 +14,7 @@ from collections import Counter
 from clients import Raw, client, string
 from harness import alone, check, equal, note, wait_until
 from load import SESSION_S, Load, whole_tree
-from servers import Ensemble, Server
+from servers import OLDER, Ensemble, Server, is_java
 
 KILLS = int(os.environ.get("ZEBU_MIXED_KILLS", "3"))
 SEED = int(os.environ.get("ZEBU_MIXED_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -28,10 +28,6 @@ OPEN_ACL = b"\0\0\0\1" + b"\0\0\0\x1f" + string("world") + string("anyone")
 # Its content names the ensemble's version, which each kind of server may word in its own way.
 SKIP = ("/zookeeper/config",)
 MISMATCH = re.compile("digest mismatch|Digests are not matching|tree differs from the leader", re.I)
-
-
-def other_kind(kind: str) -> str:
-    return "zebu" if kind == "java" else "java"
 
 
 class Course:
@@ -50,6 +46,9 @@ class Course:
         rest = [s for s in self.servers if s not in besides]
         return self.random.choice([s for s in rest if s.kind == kind] or rest)
 
+    def other_kind(self, kind: str) -> str:
+        return next((s.kind for s in self.servers if s.kind != kind), kind)
+
     def leader(self) -> Server:
         leader = self.ensemble.leader()
         self.led[leader.kind] += 1
@@ -60,7 +59,8 @@ class Course:
         leader = self.leader()
         victims = [leader]
         if len(self.servers) >= 5 and self.random.random() < 0.5:
-            victims.append(self.one(self.random.choice(["java", "zebu"]), (leader,)))
+            kinds = sorted({s.kind for s in self.servers})
+            victims.append(self.one(self.random.choice(kinds), (leader,)))
         begun = time.monotonic()
         for victim in victims:
             victim.kill()
@@ -85,7 +85,7 @@ class Course:
     def lead_by(self, chosen: Server, writes: int) -> None:
         """`chosen` leads next, whatever the ids: it is in the last quorum that wrote, and whoever was
         in it with it is down when those come back who were not. They lack so many writes."""
-        absent, present = self.parted((chosen,), other_kind(chosen.kind))
+        absent, present = self.parted((chosen,), self.other_kind(chosen.kind))
         for s in absent:
             s.kill()
         write(chosen, writes)
@@ -209,7 +209,7 @@ def synchronizations(ensemble: Ensemble) -> Counter:
                     found[server.kind, learner.kind, how] += 1
             elif match := re.search(r"up to date with server (\d+), the leader", line):
                 leader = ensemble.number(int(match.group(1)))
-                if pending and leader.kind == "java":
+                if pending and is_java(leader.kind):
                     found[leader.kind, server.kind, pending] += 1
                 pending = None
     return found
@@ -220,7 +220,7 @@ def course(context, kinds: list[str], number: int, directed) -> None:
     seed = SEED + number
     draw = random.Random(seed)
     draw.shuffle(kinds)
-    kinds = [kind if kind == "java" else context.kind for kind in kinds]
+    kinds = [kind if is_java(kind) else context.kind for kind in kinds]
     note(f"ZEBU_MIXED_SEED={SEED}: servers 1 to {len(kinds)} are {', '.join(kinds)}")
     with context.ensemble(len(kinds), kinds, **SETTINGS) as ensemble, Load(ensemble, seed) as load:
         run = Course(ensemble, load, seed)
@@ -239,38 +239,56 @@ def course(context, kinds: list[str], number: int, directed) -> None:
         return found
 
 
-def check_brought_up(found: Counter, *hows: str) -> None:
-    pairs = [("java", "zebu", how) for how in hows] + [("zebu", "java", how) for how in hows]
+def check_brought_up(found: Counter, java: str, *hows: str) -> None:
+    pairs = [(java, "zebu", how) for how in hows] + [("zebu", java, how) for how in hows]
     missing = [pair for pair in pairs if not found[pair]]
     equal("(leader, learner, how) that did not occur", missing, [])
 
 
-@alone
-def two_java_and_ours(context):
+def two_and_ours(context, java: str, number: int) -> None:
     """And each kind cuts what the other one logged as the last leader."""
     def directed(run: Course) -> None:
-        java = run.one("java")
-        ours = run.one(context.kind, (java,))
-        run.quietly(run.lead_by, java, FEW)
-        run.quietly(run.truncate, java, ours)
+        theirs = run.one(java)
+        ours = run.one(context.kind, (theirs,))
+        run.quietly(run.lead_by, theirs, FEW)
+        run.quietly(run.truncate, theirs, ours)
         # Which leads now.
-        run.quietly(run.truncate, ours, java)
+        run.quietly(run.truncate, ours, theirs)
 
-    found = course(context, ["java", "java", "zebu"], 1, directed)
+    found = course(context, [java, java, "zebu"], number, directed)
     if context.kind == "zebu":
-        check_brought_up(found, "DIFF", "TRUNC")
+        check_brought_up(found, java, "DIFF", "TRUNC")
+
+
+def one_and_two_ours(context, java: str, number: int) -> None:
+    """And each kind sends the other one a snapshot."""
+    def directed(run: Course) -> None:
+        run.quietly(run.lead_by, run.one(java), MANY)
+        run.quietly(run.lead_by, run.one(context.kind), MANY)
+
+    found = course(context, [java, "zebu", "zebu"], number, directed)
+    if context.kind == "zebu":
+        check_brought_up(found, java, "SNAP")
+
+
+@alone
+def two_java_and_ours(context):
+    two_and_ours(context, "java", 1)
 
 
 @alone
 def java_and_two_ours(context):
-    """And each kind sends the other one a snapshot."""
-    def directed(run: Course) -> None:
-        run.quietly(run.lead_by, run.one("java"), MANY)
-        run.quietly(run.lead_by, run.one(context.kind), MANY)
+    one_and_two_ours(context, "java", 2)
 
-    found = course(context, ["java", "zebu", "zebu"], 2, directed)
-    if context.kind == "zebu":
-        check_brought_up(found, "SNAP")
+
+@alone
+def two_of_3_8_and_ours(context):
+    two_and_ours(context, OLDER, 5)
+
+
+@alone
+def one_of_3_8_and_two_ours(context):
+    one_and_two_ours(context, OLDER, 6)
 
 
 @alone

@@ -8,7 +8,7 @@ import re
 
 from harness import alone, check, equal, note, wait_until
 from load import SESSION_S, Load
-from servers import Server
+from servers import OLDER, Server
 from test_mixed_kill import Course
 from watcher import Watcher
 
@@ -36,11 +36,10 @@ def replace_all(kind: str, ensemble, load: Load, watchers: list[Watcher], draw: 
           ["follower"] * (len(ensemble.servers) - 1) + ["leader"])
 
 
-@alone
-def to_ours_and_back_under_load(context):
+def to_ours_and_back(context, java: str) -> None:
     note(f"ZEBU_ROLLING_SEED={SEED}")
     draw = random.Random(SEED)
-    with (context.ensemble(3, ["java"] * 3, **SETTINGS) as ensemble,
+    with (context.ensemble(3, [java] * 3, **SETTINGS) as ensemble,
           Load(ensemble, SEED, roaming=3) as load):
         ports = [s.client_port for s in ensemble.servers]
         watchers = [Watcher(draw.sample(ports, len(ports)), w.counter, SESSION_S) for w in load.writers]
@@ -48,7 +47,7 @@ def to_ours_and_back_under_load(context):
             w.start()
         try:
             load.wait_progress("at first")
-            for kind in (context.kind, "java"):
+            for kind in (context.kind, java):
                 replace_all(kind, ensemble, load, watchers, draw)
                 Course(ensemble, load, SEED).compare()
             load.pause()
@@ -71,3 +70,16 @@ def to_ours_and_back_under_load(context):
         expired = [line for s in ensemble.servers for line in s.log_lines()
                    if re.search("session 0x[0-9a-f]+ expired|Expiring session", line, re.I)]
         equal("sessions that a server ended", expired, [])
+
+
+@alone
+def to_ours_and_back_under_load(context):
+    to_ours_and_back(context, "java")
+
+
+@alone
+def from_3_8_to_ours_and_back_under_load(context):
+    with context.ensemble(1, [OLDER]) as one:
+        version = one.number(1).word("srvr").splitlines()[0]
+        check(f"{OLDER} is {version}", "version: 3.8." in version)
+    to_ours_and_back(context, OLDER)

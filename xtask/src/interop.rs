@@ -27,6 +27,7 @@ pub(crate) struct Tools {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Tools { python, cache } = bring_tools()?;
+    bring_older_java(&cache)?;
     bring_clients()?;
     if args.server == "zebu" {
         build_server()?;
@@ -98,6 +99,29 @@ fn bring_java() -> Result<()> {
     apt_get(&["default-jdk-headless"]).context("java and javac are needed")
 }
 
+/// A server of 3.8, which no Python package carries. It is taken out of its package and not installed:
+/// the rest of what it needs comes with the newest one.
+fn bring_older_java(cache: &Path) -> Result<()> {
+    let older = cache.join("older");
+    if older.join("usr/share/java/zookeeper.jar").exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&older)?;
+    let mut download = Command::new("apt-get");
+    download.args(["-qq", "download", "libzookeeper-java"]).current_dir(&older);
+    if shell::run(&mut download).is_err() {
+        privileged_apt_get(&["update"])?;
+        shell::run(&mut download).context("a server of 3.8 is needed")?;
+    }
+    for entry in std::fs::read_dir(&older)? {
+        let package = entry?.path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            shell::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&older))?;
+        }
+    }
+    Ok(())
+}
+
 /// The clients that are no package of Python's, crates.io's or npm's, and what those need.
 fn bring_clients() -> Result<()> {
     let is_there = |path: &str| Path::new(path).exists();
@@ -131,11 +155,12 @@ fn found(program: &str) -> bool {
 fn apt_get(packages: &[&str]) -> Result<()> {
     let names = packages.join(" ");
     ensure!(found("apt-get"), "install {names} in the way of this system, then try again");
-    let privileged = |arguments: &[&str]| {
-        let mut command = Command::new(if found("sudo") { "sudo" } else { "env" });
-        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
-        shell::run(&mut command)
-    };
-    privileged(&["update"])?;
-    privileged(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+    privileged_apt_get(&["update"])?;
+    privileged_apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+}
+
+fn privileged_apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(if found("sudo") { "sudo" } else { "env" });
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
+    shell::run(&mut command)
 }
