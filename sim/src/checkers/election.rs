@@ -27,7 +27,9 @@ pub struct Election {
     past_discovery: BTreeSet<(ServerId, u32)>,
     /// Servers that took part in an epoch, in this life: they may report its start as a zxid.
     entered: BTreeSet<(ServerId, u32)>,
-    /// Who ever gave which vote: leader, zxid, epoch, round; and who followed whom since which round.
+    /// Who ever gave which vote: leader, zxid, epoch, round; and who said to follow whom in which
+    /// epoch. A leader that comes back while it is still followed leads again: followers of one leader
+    /// can be so since different rounds.
     votes: BTreeMap<(ServerId, u64, i64, i64), BTreeSet<ServerId>>,
     followers: BTreeMap<(ServerId, i64), BTreeSet<ServerId>>,
     /// Who came to a server on which link, in its present term or before it; and whether it is gone.
@@ -146,14 +148,14 @@ impl Election {
                 self.votes.entry(key).or_default().insert(server);
             }
             PeerState::Following => {
-                let followers = self.followers.entry((vote.leader, vote.round));
+                let followers = self.followers.entry((vote.leader, vote.peer_epoch));
                 followers.or_default().insert(server);
             }
             // Once it offers an epoch, that is looked at instead.
             PeerState::Leading if facts.server(server).leads.is_none() => {
                 let none = BTreeSet::new();
                 let voted = self.votes.get(&key).unwrap_or(&none);
-                let followed = self.followers.get(&(server, vote.round)).unwrap_or(&none);
+                let followed = self.followers.get(&(server, vote.peer_epoch)).unwrap_or(&none);
                 let agree = |id| id == server || voted.contains(&id) || followed.contains(&id);
                 return ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
                     format!("{server:?} leads in round {}; for it were {voted:?}", vote.round)
@@ -258,6 +260,18 @@ mod tests {
         says(&mut bench, ONE, vote(ONE, z(1, 1), 1)).unwrap();
         assert_eq!(says(&mut bench, ONE, leading(ONE)).unwrap_err().property, "Z-ELEC");
         says(&mut bench, TWO, vote(ONE, z(1, 1), 1)).unwrap();
+        says(&mut bench, ONE, leading(ONE)).unwrap();
+        // It comes back to who follows it still, since whatever round.
+        let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
+        bench.log(ONE, &[z(1, 1)]).unwrap();
+        let following = |round, epoch| Notification {
+            state: PeerState::Following,
+            round,
+            ..vote(ONE, z(1, 1), epoch)
+        };
+        says(&mut bench, TWO, following(6, 2)).unwrap();
+        assert_eq!(says(&mut bench, ONE, leading(ONE)).unwrap_err().property, "Z-ELEC");
+        says(&mut bench, TWO, following(6, 1)).unwrap();
         says(&mut bench, ONE, leading(ONE)).unwrap();
         // Two of one group are a quorum of three servers, and of no two groups.
         let groups = [&[ONE, TWO][..], &[THREE]];
