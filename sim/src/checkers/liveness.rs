@@ -36,7 +36,8 @@ pub struct Liveness {
     joined: BTreeMap<ServerId, u32>,
     calls: BTreeMap<(ClientId, CallId), SimTime>,
     leaders: BTreeMap<ServerId, Pulse>,
-    /// When a client of a session was last heard anywhere, or told that it is open.
+    /// When a client of a session was last heard anywhere, or told that it is open; or it was opened.
+    /// The client may be gone by then, and nobody is told.
     heard: BTreeMap<u64, SimTime>,
 }
 
@@ -61,6 +62,12 @@ impl Check for Liveness {
         if !self.settled && self.since.is_some_and(|t| facts.now > t + facts.info.liveness_bound) {
             self.settled = true;
             self.is_settled(facts, view)?;
+        }
+        for committed in &facts.news.committed {
+            let txn = &committed.proposed.txn;
+            if let TxnBody::CreateSession { .. } = txn.body {
+                self.heard.insert(txn.header.session.0, facts.now);
+            }
         }
         match what {
             Observation::NotStarted { server, why } => {
@@ -384,6 +391,27 @@ mod tests {
         let (conn, message) = (ConnId(9), ClientMessage::Connected(granted));
         bench.action(TWO, &Action::Reply { conn, message }).unwrap();
         bench.finish().unwrap();
+    }
+
+    #[test]
+    fn a_session_that_nobody_is_told_of_lives_as_long_as_any() {
+        let mut bench = bench();
+        bench.lead(ONE, 1);
+        bench.establish(ONE, TWO, 1);
+        join(&mut bench, TWO, 1);
+        join(&mut bench, THREE, 1);
+        bench.see(&Observation::LivenessPhase).unwrap();
+        for _ in 0..9 {
+            bench.now += 1000 * MS;
+            let heard = QuorumPacket::PingReply { zxid: Zxid(0), touched: vec![] };
+            bench.told(ONE, TWO, heard).unwrap();
+        }
+        bench.commit(z(1, 1), SESSION, 0, TxnBody::CreateSession { timeout_ms: 400 }).unwrap();
+        let state = Some(Database { last_processed: Zxid(z(1, 1)), ..Database::default() });
+        bench.databases = vec![state.clone(), state.clone(), state];
+        bench.finish().unwrap();
+        bench.now += 9000 * MS;
+        assert_eq!(broken(bench.finish()), "L-EXP");
     }
 
     #[test]
