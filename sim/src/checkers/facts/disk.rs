@@ -180,7 +180,7 @@ impl DiskFacts {
         bytes: &[u8],
         found: &mut Vec<Logged>,
     ) -> bool {
-        let (before, snapshot) = (self.last_logged, self.newest_snapshot);
+        let before = self.last_logged;
         let is_newest = self.names.range(Name::Log(0)..=Name::Log(u64::MAX)).next_back();
         let is_newest = is_newest.is_some_and(|(newest, _)| *newest == Name::of(name));
         let Some(file) = self.file(name) else { return false };
@@ -196,7 +196,9 @@ impl DiskFacts {
         if let (true, Some(record)) = (found.is_empty(), payload::record(bytes)) {
             self.stray = payload::zxid_of(record.payload);
         }
-        link(found, before, snapshot);
+        let first = found.first().map_or(0, |record| record.zxid);
+        let snapshot = self.snapshots(&self.names).take_while(|zxid| *zxid < first).last();
+        link(found, before, snapshot.unwrap_or(0));
         if let Some(newest) = found.last() {
             self.last_logged = newest.zxid;
             self.last = self.last.max(newest.zxid);
@@ -384,8 +386,9 @@ fn common_start(a: &[u8], b: &[u8]) -> usize {
 }
 
 /// Each record follows the one found before it, the first one what was there: the end of the log or,
-/// when the log begins anew behind an installed snapshot, that. (A server's own snapshots may be
-/// ahead of its log: it applies what a quorum has, also before its own disk has it.)
+/// when the log begins anew behind an installed snapshot, that: the newest one below it. (A server's
+/// own snapshots may be ahead of its log: it applies what a quorum has, also before its own disk has
+/// it.)
 fn link(found: &mut [Logged], logged: u64, snapshot: u64) {
     let mut ends = [logged, snapshot];
     for record in found {
@@ -448,6 +451,24 @@ pub mod tests {
         assert_eq!(disk.durable(), 2, "a sync after a failed one saves nothing");
         run(&mut disk, &[DiskOp::SetLen { file: log("log.1"), len: offset / 2 + 8 }]);
         assert_eq!((disk.last(), disk.durable()), (1, 1), "cut is gone at once");
+    }
+
+    /// What was installed is what the log goes on from, also when the server's own snapshots are ahead.
+    #[test]
+    fn a_log_goes_on_from_the_newest_snapshot_below_it() {
+        let mut disk = DiskFacts::default();
+        run(
+            &mut disk,
+            &[
+                DiskOp::Create(data("snapshot.5")),
+                DiskOp::Create(data("snapshot.9")),
+                DiskOp::Create(log("log.6")),
+            ],
+        );
+        let bytes = records(&[6, 7], true);
+        let found = disk.observe(&DiskOp::Write { file: log("log.6"), offset: 0, bytes }, true);
+        let follow: Vec<_> = found.iter().map(|logged| (logged.zxid, logged.before)).collect();
+        assert_eq!(follow, [(6, 5), (7, 6)]);
     }
 
     #[test]
