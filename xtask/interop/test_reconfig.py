@@ -1,5 +1,7 @@
 """Ensembles that change while they run, of Java's servers and ours."""
 
+import subprocess
+
 from clients import client
 from harness import alone, check, equal, raises, wait_until
 from kazoo.exceptions import BadVersionError, NewConfigNoQuorumError
@@ -96,3 +98,38 @@ def java_joins_ours(context):
 @alone
 def ours_joins_java(context):
     changes(context, ["java"] * 3, "zebu")
+
+
+@alone
+def our_shell_changes(context):
+    """One server comes and goes, by `zebu cli`."""
+    with context.ensemble(3, [context.kind] * 3, **SETTINGS) as ensemble:
+        first = ensemble.number(1)
+
+        def cli(*words: str) -> tuple[bool, str]:
+            ended = subprocess.run([context.programs.zebu, "cli", "-s", first.host, *words], timeout=60,
+                                   capture_output=True, text=True)
+            return ended.returncode == 0, ended.stdout + ended.stderr
+
+        fourth = joiner(context, ensemble, context.kind)
+        joins = line(ensemble, fourth)
+        done, said = cli("reconfig", "-add", joins)
+        check("reconfig -add", done and said.startswith("Committed new configuration:\n"), said)
+        check("it shows who is in it", f"\n{joins}\n" in said, said)
+        agree(ensemble, {1, 2, 3, 4})
+        done, said = cli("config", "-c")
+        check("config -c", done and f"127.0.0.1:{fourth.client_port}" in said, said)
+
+        done, said = cli("reconfig", "-v", "7", "-remove", "4")
+        check("another version than this", not done and "BAD_VERSION" in said, said)
+        done, said = cli("reconfig", "-s", "-remove", "4")
+        check("reconfig -s -remove", done and "dataVersion = " in said, said)
+        ensemble.servers.remove(fourth)
+        agree(ensemble, {1, 2, 3})
+        fourth.kill()
+        done, said = cli("config")
+        check("config", done and f"server.{fourth.number}=" not in said, said)
+        done, said = cli("reconfig", "-add", "server.9=127.0.0.1:1:2;3", "-remove", "2,3")
+        check("a server that nobody follows", not done and "NEW_CONFIG_NO_QUORUM" in said, said)
+        done, said = cli("reconfig")
+        check("usage", not done and "reconfig [-s] [-v version]" in said, said)

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use zebu_core::proto::{Acl, AddWatchMode, CreateRequest, Request, WatcherType, create_flags};
 
+use super::ensemble::{CONFIG, RECONFIG_USAGE};
 use super::quota::{NewLimit, OldLimit};
 use super::show::Show;
 
@@ -126,6 +127,25 @@ pub(super) enum Command {
         limit: OldLimit,
         path: String,
     },
+    /// Show who is in the ensemble
+    Config {
+        /// Only the version, and where clients can connect
+        #[arg(short)]
+        clients: bool,
+        /// Say when it changes (at the prompt)
+        #[arg(short)]
+        watch: bool,
+        /// Show the stat of the configuration too
+        #[arg(short)]
+        stat: bool,
+    },
+    /// Change who is in the ensemble
+    #[command(override_usage = RECONFIG_USAGE)]
+    Reconfig {
+        /// As zkCli takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 /// Which watches; any, if none is named.
@@ -176,6 +196,11 @@ pub(super) enum Plan {
     SetQuota(NewLimit, String),
     ListQuota(String),
     DelQuota(OldLimit, String),
+    ShowClients {
+        watch: bool,
+        stat: bool,
+    },
+    Reconfig(Vec<String>),
 }
 
 impl Command {
@@ -224,6 +249,13 @@ impl Command {
             Self::Setquota { limit, path } => return Plan::SetQuota(limit, path),
             Self::Listquota { path } => return Plan::ListQuota(path),
             Self::Delquota { limit, path } => return Plan::DelQuota(limit, path),
+            Self::Config { clients: true, watch, stat } => {
+                return Plan::ShowClients { watch, stat };
+            }
+            Self::Config { clients: false, watch, stat } => {
+                (Request::GetData { path: CONFIG.into(), watch }, Show { stat, data: true })
+            }
+            Self::Reconfig { words } => return Plan::Reconfig(words),
         };
         Plan::Ask(request, show)
     }
@@ -251,6 +283,8 @@ impl fmt::Display for Command {
             Self::Setquota { path, .. } => ("setquota", path),
             Self::Listquota { path } => ("listquota", path),
             Self::Delquota { path, .. } => ("delquota", path),
+            Self::Config { .. } => return f.write_str("config"),
+            Self::Reconfig { .. } => return f.write_str("reconfig"),
         };
         write!(f, "{name} {path}")
     }
@@ -354,6 +388,16 @@ mod tests {
             request("addauth digest ann:x").ok(),
             Some(Request::Auth { scheme: "digest".into(), auth: "ann:x".into() })
         );
+        assert_eq!(
+            request("config -w -s").ok(),
+            Some(Request::GetData { path: "/zookeeper/config".into(), watch: true })
+        );
+        let reconfig = words("reconfig -s -add 4=h:1:2;3").expect("quotes are closed");
+        let parsed = Line::try_parse_from(reconfig).expect("clap leaves the words alone");
+        match parsed.command.plan() {
+            Plan::Reconfig(words) => assert_eq!(words, ["-s", "-add", "4=h:1:2;3"]),
+            _ => panic!("reconfig is a change"),
+        }
         for wrong in [
             "setquota /a",
             "setquota -n 0 /a",

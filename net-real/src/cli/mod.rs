@@ -1,8 +1,9 @@
 //! `zebu cli`: a client for people, one command or a prompt. Commands are read by [`command`],
 //! carried out by core's own client machine in [`session`], shown by [`show`]; those about quotas,
-//! which take several requests, stand in [`quota`].
+//! which take several requests, stand in [`quota`], those about the ensemble in [`ensemble`].
 
 mod command;
+mod ensemble;
 mod quota;
 mod session;
 mod show;
@@ -109,6 +110,10 @@ async fn carry_out(session: &mut Session, command: Command) -> anyhow::Result<()
         Plan::DelQuota(limit, path) => {
             quota::delete(session, &limit, &path).await.with_context(|| what)
         }
+        Plan::ShowClients { watch, stat } => {
+            ensemble::show_clients(session, watch, stat).await.with_context(|| what)
+        }
+        Plan::Reconfig(words) => ensemble::reconfigure(session, &words).await.with_context(|| what),
     }
 }
 
