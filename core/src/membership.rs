@@ -116,6 +116,10 @@ impl Membership {
     pub(crate) fn is_member(&self, id: ServerId) -> bool {
         self.member(id).is_some()
     }
+    pub(crate) fn observers(&self) -> impl Iterator<Item = ServerId> {
+        let members = self.configurations().flat_map(|ensemble| &ensemble.members);
+        members.filter(|(_, member)| member.role == MemberRole::Observer).map(|(id, _)| *id)
+    }
     /// As what this server takes part.
     pub(crate) fn role(&self) -> MemberRole {
         self.committed.role_of(self.me)

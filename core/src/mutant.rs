@@ -47,6 +47,8 @@ mutants! {
     ObsDropInformsInSync = "obs_drop_informs_in_sync" => "L-EQ C-SYNC T-EQ C-MONO";
     /// Synchronized observers count among those who hold a proposal.
     ObserverAckCounts = "observer_ack_counts" => "Z-QUOR Z-KEEP";
+    /// A follower passes proposals on to the observers that it serves, committed or not.
+    ObserverMasterPassesUncommitted = "observer_master_passes_uncommitted" => "Z-QUOR Z-MSG";
     /// Every voter weighs the same.
     WeightsIgnored = "weights_ignored" => "Z-ELEC Z-QUOR";
     /// A majority of all voters is a quorum, in whatever groups they are.

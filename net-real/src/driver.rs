@@ -386,6 +386,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
         let port = match port {
             Port::Election => member.election_port,
             Port::Quorum => member.quorum_port,
+            Port::ObserverMaster => self.shared.settings.config.observers.master_port?,
         };
         Some(Address::new(member.host.clone(), port))
     }

@@ -28,6 +28,7 @@ impl Expected {
             Self::Clients => "client",
             Self::Peers(Port::Election) => "election",
             Self::Peers(Port::Quorum) => "quorum",
+            Self::Peers(Port::ObserverMaster) => "observer master",
         }
     }
 
@@ -80,7 +81,7 @@ impl Listening {
 
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    ports: [Listening; 3],
+    ports: [Listening; 4],
     shared: Arc<Shared>,
     /// With the port that the system chose if the settings said 0.
     client: Option<SocketAddr>,
@@ -93,6 +94,7 @@ impl Listeners {
         let wanted = [
             (Expected::Peers(Port::Election), &settings.election),
             (Expected::Peers(Port::Quorum), &settings.quorum),
+            (Expected::Peers(Port::ObserverMaster), &settings.observer_master),
             (Expected::Clients, &settings.client),
         ];
         let mut bound = Vec::with_capacity(wanted.len());
@@ -112,7 +114,8 @@ impl Listeners {
             task: listener.map(|listener| expected.accept(listener, shared.clone())),
         });
         let mut next = || ports.next().expect("as many as were wanted");
-        Ok(Self { ports: [next(), next(), next()], shared: shared.clone(), client })
+        let ports = [next(), next(), next(), next()];
+        Ok(Self { ports, shared: shared.clone(), client })
     }
 
     pub(crate) fn client_address(&self) -> Option<SocketAddr> {

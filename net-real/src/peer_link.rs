@@ -35,7 +35,7 @@ pub(crate) async fn accepted(stream: TcpStream, from: SocketAddr, port: Port, sh
             let machine = ElectionConn::accepted(limits);
             link.serve(stream, ElectionMachine::new(machine), Vec::new()).await
         }
-        Port::Quorum => {
+        Port::Quorum | Port::ObserverMaster => {
             link.up(None, None);
             link.serve(stream, QuorumConn::new(limits), Vec::new()).await
         }
@@ -67,7 +67,9 @@ pub(crate) async fn dial(to: ServerId, port: Port, address: Address, shared: Arc
             let (machine, hello) = ElectionConn::dialled(config.my_id, &ours, &config.limits);
             link.serve(stream, ElectionMachine::new(machine), hello).await
         }
-        Port::Quorum => link.serve(stream, QuorumConn::new(&config.limits), Vec::new()).await,
+        Port::Quorum | Port::ObserverMaster => {
+            link.serve(stream, QuorumConn::new(&config.limits), Vec::new()).await
+        }
     };
     log_end(&link.name, &ended);
 }
@@ -97,6 +99,7 @@ impl Link {
         let kind = match port {
             Port::Election => "election",
             Port::Quorum => "quorum",
+            Port::ObserverMaster => "observer",
         };
         Self {
             name: format!("{kind} link with {with}"),

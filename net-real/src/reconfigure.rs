@@ -64,6 +64,8 @@ pub(crate) fn reconfigure(
     listeners.listen_at(Expected::Peers(Port::Election), at(member.election_port));
     let quorum = if leads { at(member.quorum_port) } else { None };
     listeners.listen_at(Expected::Peers(Port::Quorum), quorum);
+    let of_masters = settings.config.observers.master_port.filter(|_| leads).and_then(at);
+    listeners.listen_at(Expected::Peers(Port::ObserverMaster), of_masters);
     if let Some((host, port)) = &member.client {
         listeners.listen_at(Expected::Clients, Some(Address::new(host.clone(), *port)));
     }

@@ -21,6 +21,8 @@ pub struct ServerSettings {
     pub client: Option<Address>,
     pub election: Option<Address>,
     pub quorum: Option<Address>,
+    /// Where observers come that are to be served by this server while it follows.
+    pub observer_master: Option<Address>,
     /// `electionPortBindRetry`, for every port of ours.
     pub bind_retry: BindRetry,
     /// `cnxTimeout`: to connect to a peer; default 5 s.
@@ -204,10 +206,10 @@ impl ServerSettings {
     /// The id of a server that is not part of an ensemble.
     pub const ID_ALONE: ServerId = ServerId(1);
 
-    /// Defaults for `config`: election and quorum ports at this member's address, no clients.
+    /// Defaults for `config`: the peers' ports at this member's address, no clients.
     pub fn new(config: Config) -> Self {
         let member = config.ensemble.members.get(&config.my_id);
-        // An observer never leads, so nobody dials its quorum port.
+        // An observer never leads, nor does it serve others.
         let leads = config.ensemble.role_of(config.my_id) == MemberRole::Participant;
         let at = |port: fn(&Member) -> u16| {
             member.map(|member| Address::new(member.host.clone(), port(member)))
@@ -217,6 +219,10 @@ impl ServerSettings {
             client: None,
             election: at(|member| member.election_port),
             quorum: at(|member| member.quorum_port).filter(|_| leads),
+            observer_master: member
+                .zip(config.observers.master_port)
+                .map(|(member, port)| Address::new(member.host.clone(), port))
+                .filter(|_| leads),
             bind_retry: BindRetry::Times(3),
             dial_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),

@@ -1,7 +1,7 @@
 //! What a run reached, counted from observations and from what the world did. A zero in the summary
 //! of a swarm is a finding: something was not tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zebu_core::client::Outcome;
 use zebu_core::ids::ServerId;
@@ -33,6 +33,7 @@ counters! {
     Observing = "terms of observers";
     Informs = "transactions sent by INFORM";
     InformsInSync = "INFORMs before UPTODATE";
+    InformsByFollowers = "INFORMs by followers";
     ObserverGrants = "sessions at observers";
     SyncDiff = "synced by DIFF";
     SyncTrunc = "synced by TRUNC";
@@ -119,6 +120,7 @@ pub struct Counters {
     values: Vec<u64>,
     /// Observers of the run at hand, and whether they have heard UPTODATE.
     observers: BTreeMap<ServerId, bool>,
+    followers: BTreeSet<ServerId>,
     pub runs: u64,
     pub events: u64,
     pub simulated_ns: u64,
@@ -129,6 +131,7 @@ impl Default for Counters {
         Self {
             values: vec![0; Counter::ALL.len()],
             observers: BTreeMap::new(),
+            followers: BTreeSet::new(),
             runs: 0,
             events: 0,
             simulated_ns: 0,
@@ -295,8 +298,18 @@ impl Counters {
         }
         if let Action::Send { message: PeerMessage::Quorum(QuorumPacket::Inform(_)), .. } = action {
             self.add(Counter::Informs, 1);
+            self.add(Counter::InformsByFollowers, u64::from(self.followers.contains(&server)));
         }
         let Action::Note(note) = action else { return };
+        match note {
+            Note::Role(RoleName::Following) => {
+                self.followers.insert(server);
+            }
+            Note::Role(_) => {
+                self.followers.remove(&server);
+            }
+            _ => {}
+        }
         match note {
             // Told by the learner too; counted where the leader chose.
             Note::Sync { learner, .. } if *learner == server => {}

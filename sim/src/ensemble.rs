@@ -50,6 +50,9 @@ pub struct EnsembleSpec {
     /// Servers serve readers without a quorum.
     #[serde(default)]
     pub read_only: bool,
+    /// Followers serve observers in the leader's place.
+    #[serde(default)]
+    pub observer_master: bool,
 }
 
 impl EnsembleSpec {

@@ -339,7 +339,11 @@ impl Scenario {
                 enabled: profile.local_sessions > 0,
                 upgrading: profile.local_sessions > 1,
             },
-            observers: Observers { election_delay_max: tick, ..Observers::default() },
+            observers: Observers {
+                election_delay_max: tick,
+                master_port: spec.observer_master.then_some(2191),
+                ..Observers::default()
+            },
             read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },
             ..Config::new(id, ensemble)
         }

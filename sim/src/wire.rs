@@ -31,7 +31,7 @@ impl Wire {
                 let (ours, hello) = ElectionConn::dialled(dialler, address, limits);
                 Self::Election { ends: [ours, ElectionConn::accepted(limits)], hello }
             }
-            Service::Peer(Port::Quorum) => {
+            Service::Peer(Port::Quorum | Port::ObserverMaster) => {
                 Self::Quorum { ends: [QuorumConn::new(limits), QuorumConn::new(limits)] }
             }
         }

@@ -357,12 +357,9 @@ impl World {
                 let port = 1024 + (key.0 % 60_000) as u16;
                 Event::ConnOpen { conn: ConnId(key.0.into()), ip, port }
             }
-            Service::Peer(Port::Quorum) => Event::LinkUp {
-                link: LinkId(key.0.into()),
-                port: Port::Quorum,
-                peer: None,
-                dialled: false,
-            },
+            Service::Peer(port @ (Port::Quorum | Port::ObserverMaster)) => {
+                Event::LinkUp { link: LinkId(key.0.into()), port, peer: None, dialled: false }
+            }
             // The handshake must come first: it names the dialler.
             Service::Peer(Port::Election) => return,
         };

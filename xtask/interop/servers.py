@@ -215,7 +215,9 @@ class Ensemble:
             self.quorum[number], self.election[number] = q, e
             if len(kinds) > 1:
                 role = ":observer" if number in observers else ""
-                peers += f"server.{number}=127.0.0.1:{q}:{e}{role}\n"
+                # One port for all servers: each needs an address of its own.
+                own = number if "observerMasterPort" in settings else 1
+                peers += f"server.{number}=127.0.0.{own}:{q}:{e}{role}\n"
         self.servers = [
             Server(programs, kind, number, home / f"s{number}", ports[3 * number - 3], peers, settings)
             for number, kind in enumerate(kinds, 1)]

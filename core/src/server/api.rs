@@ -28,7 +28,7 @@ pub enum Event {
     /// Time passed. Early is harmless.
     Wake,
     /// A connection to a peer stands. `peer` is known after the election handshake and for dialled
-    /// links; it is `None` for an accepted quorum link, whose first packet tells.
+    /// links; it is `None` for other accepted links, whose first packet tells.
     LinkUp {
         link: LinkId,
         port: Port,
@@ -87,7 +87,7 @@ pub enum Event {
 /// What to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Action {
-    /// Connect to a peer's election or quorum port; answered by `LinkUp` or `DialFailed`.
+    /// Connect to a port of a peer; answered by `LinkUp` or `DialFailed`.
     Dial {
         to: ServerId,
         port: Port,
@@ -143,6 +143,8 @@ pub enum Action {
 pub enum Port {
     Election,
     Quorum,
+    /// Where a follower serves observers.
+    ObserverMaster,
 }
 
 /// Number of a store operation.

@@ -178,6 +178,9 @@ impl Cx {
         let most = spec.election_delay_max + spec.reconnect_delay_max;
         Duration::from_nanos(self.rng.below((most.as_nanos() as u64).max(1)))
     }
+    pub(crate) fn draw_below(&mut self, bound: u64) -> u64 {
+        self.rng.below(bound)
+    }
 
     pub(crate) fn leads_others(&self) -> bool {
         self.role == RoleName::Leading && !self.membership.is_alone()

@@ -17,9 +17,10 @@ struct ElectionLink {
     dialling: bool,
 }
 
-/// A quorum link that came in before this server knew whether it leads.
-#[derive(Clone, Debug, Default)]
+/// A learner's link that came in before this server knew whether it leads.
+#[derive(Clone, Debug)]
 pub(crate) struct Parked {
+    pub(crate) port: Port,
     pub(crate) packets: Vec<QuorumPacket>,
 }
 
@@ -153,13 +154,13 @@ impl Links {
         self.parked.remove(&link).is_some()
     }
 
-    // ---- quorum port, before the role is known ----
+    // ---- quorum and observer master port, before the role is known ----
 
-    pub(crate) fn park(&mut self, link: LinkId, cx: &mut Cx) {
+    pub(crate) fn park(&mut self, link: LinkId, port: Port, cx: &mut Cx) {
         if self.parked.len() >= PARKED_MAX {
             cx.close_link(link, CloseReason::NotServing);
         } else {
-            self.parked.insert(link, Parked::default());
+            self.parked.insert(link, Parked { port, packets: Vec::new() });
         }
     }
 
@@ -175,12 +176,6 @@ impl Links {
 
     pub(crate) fn take_parked(&mut self) -> BTreeMap<LinkId, Parked> {
         core::mem::take(&mut self.parked)
-    }
-
-    pub(crate) fn refuse_parked(&mut self, cx: &mut Cx) {
-        for (link, _) in self.take_parked() {
-            cx.close_link(link, CloseReason::NotServing);
-        }
     }
 }
 

@@ -119,8 +119,8 @@ impl Server {
                     self.on_election_up(link, peer, dialled);
                 }
             }
-            Event::LinkUp { link, port: Port::Quorum, peer, dialled } => {
-                self.on_quorum_up(link, peer.filter(|_| dialled));
+            Event::LinkUp { link, port, peer, dialled } => {
+                self.on_quorum_up(link, port, peer.filter(|_| dialled));
             }
             Event::Peer { link, message } => self.on_peer(link, message),
             Event::LinkDown { link } => self.on_link_down(link),
@@ -128,11 +128,9 @@ impl Server {
                 self.links.on_election_dial_failed(to, &self.cx);
                 self.recount();
             }
-            Event::DialFailed { to, port: Port::Quorum } => {
-                if let Role::Following(following, _) = &mut self.role
-                    && following.leader == to
-                {
-                    following.on_dial_failed(&self.cx);
+            Event::DialFailed { to, port } => {
+                if let Role::Following(following, _) = &mut self.role {
+                    following.on_dial_failed(to, port, &self.cx);
                 }
             }
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
@@ -332,6 +330,9 @@ impl Server {
                 // What is behind a reconfiguration may be committed by other servers, or not by us.
                 continue;
             }
+            if let Role::Following(following, _) = &mut self.role {
+                following.serve_observers(&mut self.cx);
+            }
             self.answer_proven();
             self.order.release(&mut self.cx);
             let Some(submission) = self.order.take_submission() else { return Ok(()) };
@@ -350,6 +351,9 @@ impl Server {
             {
                 let header = &entry.txn.header;
                 broadcast.on_delivered(header.zxid, &entry.txn.body, header.session, &self.cx);
+            }
+            if let Role::Following(following, _) = &mut self.role {
+                following.pass_on(&entry, &mut self.cx);
             }
             if self.cx.serving.is_some() {
                 self.cx.note(Note::Delivered { zxid: entry.zxid() });

@@ -272,6 +272,14 @@ impl Order {
         }
     }
 
+    /// The client of this session came to an observer that this server serves: whatever its connection
+    /// here still brings would reach the leader as if it came from there.
+    pub(crate) fn give_up(&mut self, session: SessionId, cx: &mut Cx) {
+        if let Some(&conn) = self.holders.get(&session) {
+            self.close(conn, CloseReason::SessionMoved(session), cx);
+        }
+    }
+
     /// This server leads or follows no more: nobody may be told anything.
     pub(crate) fn stop_serving(&mut self, cx: &mut Cx) {
         let conns: Vec<_> = self.conns.keys().copied().collect();

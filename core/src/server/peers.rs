@@ -8,7 +8,7 @@ use crate::zab::broadcast::{Origin, Question};
 use crate::zab::follower::Heard;
 use crate::zab::leader::{Asked, StepDown};
 
-use super::{CloseReason, PeerMessage, Role, Server};
+use super::{CloseReason, PeerMessage, Port, Role, Server};
 
 impl Server {
     /// Says what is true now.
@@ -29,15 +29,20 @@ impl Server {
         self.links.notify(peer, vote, &mut self.cx);
     }
 
-    /// A link on the quorum port: to `dialled`, or from somebody who will say who it is.
-    pub(super) fn on_quorum_up(&mut self, link: LinkId, dialled: Option<ServerId>) {
+    /// A link on another port: to `dialled`, or from somebody who will say who it is.
+    pub(super) fn on_quorum_up(&mut self, link: LinkId, port: Port, dialled: Option<ServerId>) {
         let cx = &mut self.cx;
         let why = match (&mut self.role, dialled) {
-            (Role::Following(following, _), Some(to)) if to == following.leader => {
+            (Role::Following(following, _), Some(to)) if following.dials(to, port) => {
                 return following.on_link_up(link, cx);
             }
+            (Role::Following(following, _), None) if following.serves_on(port, cx) => {
+                return following.on_observer_up(link, cx);
+            }
             (Role::Leading(leading, _), None) => return leading.on_link_up(link, cx),
-            (Role::Looking(_) | Role::Settling { .. }, None) => return self.links.park(link, cx),
+            (Role::Looking(_) | Role::Settling { .. }, None) => {
+                return self.links.park(link, port, cx);
+            }
             // Whom it was dialled for is not the leader any more.
             (_, Some(_)) => CloseReason::Superseded,
             (Role::Following(..), None) => CloseReason::NotServing,
@@ -55,7 +60,8 @@ impl Server {
                 self.end_term("the link to the leader broke");
             }
             Role::Leading(leading, _) => leading.on_link_down(link),
-            Role::Following(..) | Role::Looking(_) | Role::Settling { .. } => {}
+            Role::Following(following, _) => following.on_observer_down(link),
+            Role::Looking(_) | Role::Settling { .. } => {}
         }
     }
 
@@ -85,6 +91,12 @@ impl Server {
                     Err(why) => Err(format!("{why}")),
                 }
             }
+            Role::Following(following, _) => {
+                if let Some(session) = following.on_observer_message(link, message, &mut self.cx) {
+                    self.order.give_up(session, &mut self.cx);
+                }
+                Ok(())
+            }
             Role::Leading(leading, _) if leading.has_link(link) => {
                 match leading.on_message(link, message, &mut self.cx) {
                     Ok(Asked::Nothing) => Ok(()),
@@ -100,7 +112,7 @@ impl Server {
                 }
                 Ok(())
             }
-            Role::Following(..) | Role::Leading(..) => Ok(()),
+            Role::Leading(..) => Ok(()),
         };
         if let Err(why) = outcome {
             self.end_term(&why);
@@ -172,6 +184,11 @@ impl Server {
             Heard::Synced(conn) => self.order.on_synced(conn, &mut self.cx),
             Heard::Revalidated { session, valid } => {
                 self.order.on_revalidated(session, valid, &mut self.cx);
+                if let Role::Following(following, _) = &self.role
+                    && following.has_given_up(session)
+                {
+                    self.order.give_up(session, &mut self.cx);
+                }
             }
         }
     }

@@ -39,8 +39,9 @@ impl Server {
             Role::Following(following, _) => {
                 self.failed_terms = following.failure(self.failed_terms);
                 if following.leader_is_silent(&self.cx) {
-                    self.links.is_gone(following.leader, &self.cx);
+                    self.links.is_gone(following.master(), &self.cx);
                 }
+                following.close_observers(&mut self.cx);
                 if let Some(link) = following.link() {
                     self.cx.close_link(link, CloseReason::TermOver);
                 }
@@ -118,8 +119,8 @@ impl Server {
                 }
             };
             self.cx.note(Note::Role(role));
-            self.links.refuse_parked(&mut self.cx);
-            let following = Following::enter(leader, self.failed_terms, &mut self.cx);
+            let parked = self.links.take_parked();
+            let following = Following::enter(leader, parked, self.failed_terms, &mut self.cx);
             self.role = Role::Following(following, settled);
         }
     }

@@ -221,12 +221,12 @@ impl Broadcast {
     // Departs: upstream lets any server speak for any session that the leader does not know; here
     // only for those that it opened itself and that are not over.
     fn may_be_local(&self, origin: Origin, session: SessionId, cx: &Cx) -> bool {
-        let server = match origin {
-            Origin::Here => cx.config.my_id,
-            Origin::Learner(id) => id,
+        let is_its = match origin {
+            Origin::Here => is_home(cx.config.my_id, session),
+            Origin::Learner(id) => is_home(id, session) || comes_from_observer(session, cx),
         };
         cx.config.local_sessions.enabled
-            && is_home(server, session)
+            && is_its
             && !self.pending.knows_session(&cx.database, session)
             && !self.ended.contains(session)
     }
@@ -524,6 +524,12 @@ impl Broadcast {
             }
         }
     }
+}
+
+/// May this session be an observer's, which a follower speaks for?
+fn comes_from_observer(session: SessionId, cx: &Cx) -> bool {
+    cx.config.observers.master_port.is_some()
+        && cx.membership.observers().any(|id| is_home(id, session))
 }
 
 /// Who votes changed.

@@ -9,6 +9,8 @@
 //!   Connecting --LinkUp--> Greeted --LEADERINFO--> Accepting --durable--> Synchronizing --UPTODATE--> Broadcast
 //! ```
 
+mod serving;
+
 use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::config::MemberRole;
@@ -16,12 +18,15 @@ use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
+use crate::server::links::Parked;
 use crate::server::metrics::age_ms;
 use crate::server::{Action, CloseReason, Epochs, Note, PeerMessage, Port};
 use crate::time::{Duration, Instant};
 
 use super::PeerMisbehaved;
 use super::discovery::Accepting;
+use super::learner_master::LearnerMasters;
+use super::observer_master::{Asker, ObserverMaster};
 use super::synchronization::{LearnerSync, check_follows, on_inform};
 
 /// Before a leader is tried again that could not be synchronized with: twice as long each time.
@@ -42,6 +47,8 @@ const REDIAL_AFTER_MIN: Duration = Duration::from_millis(5);
 pub struct Following {
     pub leader: ServerId,
     role: MemberRole,
+    /// Whose link it is, or will be: the leader's, or an observer master's.
+    masters: LearnerMasters,
     link: Option<LinkId>,
     phase: Phase,
     /// The leader was heard from, or the term began.
@@ -54,7 +61,8 @@ pub struct Following {
     /// The last proposal acknowledged.
     acked: Zxid,
     /// Who waits for a SYNC; the leader answers them in order.
-    syncs: VecDeque<ConnId>,
+    syncs: VecDeque<Asker<ConnId>>,
+    observers: ObserverMaster,
     /// Whom the reconfiguration that was committed last made the leader.
     designated: Option<ServerId>,
 }
@@ -63,16 +71,19 @@ pub struct Following {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FailedTerms {
     leader: ServerId,
+    /// How many, and by whom the last of them came to nothing.
+    pub(super) count: usize,
+    pub(super) master: ServerId,
     retry_after: Duration,
 }
 
 impl FailedTerms {
-    fn one_more(before: Option<Self>, leader: ServerId) -> Self {
-        let retry_after = match before {
-            Some(before) if before.leader == leader => before.retry_after * 2,
-            Some(_) | None => RETRY_AFTER_MIN,
+    fn one_more(before: Option<Self>, leader: ServerId, master: ServerId) -> Self {
+        let (count, retry_after) = match before {
+            Some(before) if before.leader == leader => (before.count + 1, before.retry_after * 2),
+            Some(_) | None => (1, RETRY_AFTER_MIN),
         };
-        Self { leader, retry_after: retry_after.min(RETRY_AFTER_MAX) }
+        Self { leader, count, master, retry_after: retry_after.min(RETRY_AFTER_MAX) }
     }
 }
 
@@ -100,14 +111,19 @@ pub(crate) enum Heard {
 
 impl Following {
     /// Votes are answered from now on; only the dial waits if this leader has failed us before.
-    pub(crate) fn enter(leader: ServerId, failed: Option<FailedTerms>, cx: &mut Cx) -> Self {
+    /// Observers that came before may be served, too; nobody else is.
+    pub(crate) fn enter(
+        leader: ServerId,
+        parked: BTreeMap<LinkId, Parked>,
+        failed: Option<FailedTerms>,
+        cx: &mut Cx,
+    ) -> Self {
         let failed = failed.filter(|failed| failed.leader == leader);
-        if failed.is_none() {
-            cx.push(Action::Dial { to: leader, port: Port::Quorum });
-        }
-        Self {
+        let role = cx.membership.role();
+        let mut following = Self {
             leader,
-            role: cx.membership.role(),
+            role,
+            masters: LearnerMasters::of(leader, role, failed, cx),
             link: None,
             phase: Phase::Connecting,
             heard_at: cx.now.mono,
@@ -116,8 +132,19 @@ impl Following {
             touched: BTreeMap::new(),
             acked: Zxid::ZERO,
             syncs: VecDeque::new(),
+            observers: ObserverMaster::default(),
             designated: None,
+        };
+        following.take_in(parked, cx);
+        if failed.is_none() {
+            following.dial(cx);
         }
+        following
+    }
+
+    fn dial(&self, cx: &mut Cx) {
+        let (to, port) = self.masters.current();
+        cx.push(Action::Dial { to, port });
     }
 
     pub(crate) fn link(&self) -> Option<LinkId> {
@@ -125,6 +152,10 @@ impl Following {
     }
     pub(crate) fn role(&self) -> MemberRole {
         self.role
+    }
+    /// Whom this server learns from.
+    pub(crate) fn master(&self) -> ServerId {
+        self.masters.current().0
     }
     pub(crate) fn designated(&self) -> Option<ServerId> {
         self.designated
@@ -135,9 +166,14 @@ impl Following {
         match self.phase {
             Phase::Broadcast => None,
             Phase::Connecting | Phase::Greeted | Phase::Accepting(_) | Phase::Synchronizing(_) => {
-                Some(FailedTerms::one_more(before, self.leader))
+                Some(FailedTerms::one_more(before, self.leader, self.master()))
             }
         }
+    }
+
+    /// Is a link on this port of this server what was asked for last?
+    pub(crate) fn dials(&self, to: ServerId, port: Port) -> bool {
+        self.masters.current() == (to, port)
     }
 
     pub(crate) fn on_link_up(&mut self, link: LinkId, cx: &mut Cx) {
@@ -162,7 +198,11 @@ impl Following {
     }
 
     // ZK: Learner.connectToLeader (3.9)
-    pub(crate) fn on_dial_failed(&mut self, cx: &Cx) {
+    pub(crate) fn on_dial_failed(&mut self, to: ServerId, port: Port, cx: &Cx) {
+        if !self.dials(to, port) {
+            return;
+        }
+        self.masters.next();
         self.redial_at = Some(cx.now.mono + self.redial_after);
         self.redial_after = (self.redial_after * 2).min(cx.config.leader_connect_delay);
     }
@@ -196,7 +236,7 @@ impl Following {
         }
         if self.redial_at.is_some_and(|at| at <= cx.now.mono) {
             self.redial_at = None;
-            cx.push(Action::Dial { to: self.leader, port: Port::Quorum });
+            self.dial(cx);
         }
         Ok(())
     }
@@ -304,6 +344,9 @@ impl Following {
             (MemberRole::Participant, QuorumPacket::Proposal(entry)) => {
                 check_follows(&entry, cx)?;
                 cx.metrics.proposal_ms.add(age_ms(&entry.txn.header, cx.now));
+                if cx.config.planted(Mutant::ObserverMasterPassesUncommitted) {
+                    self.pass_on(&entry, cx);
+                }
                 cx.append(entry);
             }
             (MemberRole::Participant, QuorumPacket::Commit { zxid }) => {
@@ -326,12 +369,17 @@ impl Following {
                 if let Some(link) = self.link {
                     cx.send(link, QuorumPacket::PingReply { zxid, touched });
                 }
+                self.observers.ping(cx);
             }
-            (_, QuorumPacket::Sync) => {
-                return Ok(self.syncs.pop_front().map_or(Heard::Nothing, Heard::Synced));
-            }
+            (_, QuorumPacket::Sync) => match self.syncs.pop_front() {
+                Some(Asker::Here(conn)) => return Ok(Heard::Synced(conn)),
+                Some(Asker::Observer(link)) => self.observers.synced(link, cx),
+                None => {}
+            },
             (_, QuorumPacket::Revalidated { session, valid }) => {
-                return Ok(Heard::Revalidated { session, valid });
+                if self.observers.on_revalidated(session, valid, cx) {
+                    return Ok(Heard::Revalidated { session, valid });
+                }
             }
             (_, other) => return Err(unexpected(&other, "broadcast")),
         }
@@ -389,10 +437,16 @@ impl Following {
         }
     }
     pub(crate) fn forward_sync(&mut self, conn: ConnId, forwarded: Forwarded, cx: &mut Cx) {
-        self.syncs.push_back(conn);
+        self.syncs.push_back(Asker::Here(conn));
         self.forward(forwarded, cx);
     }
-    pub(crate) fn revalidate(&self, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
+    pub(crate) fn revalidate(&mut self, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
+        if self.serves_on(Port::ObserverMaster, cx) {
+            self.observers.asks_for(session, Asker::Here(()));
+        }
+        self.ask_for(session, timeout_ms, cx);
+    }
+    fn ask_for(&self, session: SessionId, timeout_ms: i32, cx: &mut Cx) {
         if let Some(link) = self.link {
             cx.send(link, QuorumPacket::Revalidate { session, timeout_ms });
         }

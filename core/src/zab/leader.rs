@@ -23,7 +23,7 @@ use super::broadcast::{Broadcast, Certainty, Origin, Question};
 use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
 use super::forwarding;
-use super::learner_link::{LearnerLink, LearnerState};
+use super::learner_link::{self, LearnerLink, LearnerState};
 use super::synchronization::CollectingNewLeaderAcks;
 
 /// A leader's epoch is one above what its voters have accepted; upstream's is signed.
@@ -84,7 +84,7 @@ impl Leading {
             summary: (cx.epochs.current, cx.history.logged()),
         };
         leading.propose_epoch(cx);
-        for (link, Parked { packets }) in parked {
+        for (link, Parked { packets, port: _ }) in parked {
             leading.on_link_up(link, cx);
             for packet in packets {
                 let asked = leading.on_packet(link, packet, cx)?;
@@ -487,25 +487,9 @@ impl Leading {
         Ok(())
     }
 
-    /// Learners that say nothing, or acknowledge nothing, are let go.
-    // ZK: LearnerHandler.synced, SyncLimitCheck.check (3.9)
+    /// Those who say nothing are let go.
     fn drop_silent(&mut self, cx: &mut Cx) {
-        let now = cx.now.mono;
-        let silent: Vec<_> = self
-            .learners
-            .iter()
-            .filter(|(_, l)| {
-                let limit = if l.state == LearnerState::Active {
-                    cx.config.sync_timeout()
-                } else {
-                    cx.config.init_timeout()
-                };
-                let owes = l.owes_ack_since.is_some_and(|since| now.since(since) >= limit);
-                now.since(l.heard_at) >= limit || owes
-            })
-            .map(|(link, _)| *link)
-            .collect();
-        for link in silent {
+        for link in learner_link::silent(&self.learners, cx) {
             self.drop_learner(link, CloseReason::PeerTimeout, cx);
         }
     }

@@ -1,4 +1,4 @@
-//! What a leader knows of one learner, follower or observer. Per link, because the ensemble
+//! What a leader knows of one learner, follower or observer; and an observer master of its observers. Per link, because the ensemble
 //! broadcasts while a late joiner is still in phase 1 or 2.
 //!
 //! ```text
@@ -8,11 +8,13 @@
 //! From `Syncing` on a learner is in the forwarding set: every later packet goes to it. All go the
 //! same way; but only a voter that follows is ever asked for its word, see [`LearnerLink::speaks_for`].
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::config::MemberRole;
-use crate::ids::{ServerId, Zxid};
+use crate::ids::{LinkId, ServerId, Zxid};
 use crate::membership::Membership;
+use crate::server::cx::Cx;
 use crate::time::Instant;
 
 #[derive(Clone, Debug)]
@@ -135,4 +137,20 @@ impl LearnerLink {
         self.acked = self.acked.max(zxid);
         self.owes_ack_since = (self.acked < self.forwarded).then_some(now);
     }
+}
+
+/// Learners that say nothing, or acknowledge nothing, for too long.
+// ZK: LearnerHandler.synced, SyncLimitCheck.check (3.9)
+pub(crate) fn silent(learners: &BTreeMap<LinkId, LearnerLink>, cx: &Cx) -> Vec<LinkId> {
+    let now = cx.now.mono;
+    let is_silent = |learner: &LearnerLink| {
+        let limit = if learner.state == LearnerState::Active {
+            cx.config.sync_timeout()
+        } else {
+            cx.config.init_timeout()
+        };
+        let owes = learner.owes_ack_since.is_some_and(|since| now.since(since) >= limit);
+        now.since(learner.heard_at) >= limit || owes
+    };
+    learners.iter().filter(|(_, learner)| is_silent(learner)).map(|(link, _)| *link).collect()
 }

@@ -9,7 +9,8 @@
 //!
 //! [`leader`] and [`follower`] carry a server through a term and call the steps, the latter for
 //! observers too; [`learner_link`] is what a leader knows of one learner, [`forwarding`] what it sends
-//! to it; [`containers`] when it removes what goes by itself; [`history`] is the log with its four
+//! to it; [`observer_master`] a follower that does so in its place, and [`learner_master`] who asks which
+//! of them; [`containers`] when it removes what goes by itself; [`history`] is the log with its four
 //! marks; [`quorum`] answers who is enough. Nothing in here knows what a transaction means, but for a
 //! reconfiguration, which changes who that is ([`crate::membership`]).
 
@@ -23,6 +24,8 @@ pub(crate) mod forwarding;
 pub mod history;
 pub mod leader;
 pub(crate) mod learner_link;
+pub(crate) mod learner_master;
+pub(crate) mod observer_master;
 pub mod quorum;
 pub mod synchronization;
 

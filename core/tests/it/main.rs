@@ -6,6 +6,7 @@ mod cluster;
 mod groups;
 mod limits;
 mod local_sessions;
+mod observer_masters;
 mod observers;
 #[path = "../common/one_of_each.rs"]
 mod one_of_each;

@@ -236,8 +236,11 @@ impl Reader {
         if alone {
             settings.election = None;
             settings.quorum = None;
+            settings.observer_master = None;
         } else if self.flag(keys, "quorumListenOnAllIPs") == Some(true) {
-            for address in [&mut settings.election, &mut settings.quorum].into_iter().flatten() {
+            let peers =
+                [&mut settings.election, &mut settings.quorum, &mut settings.observer_master];
+            for address in peers.into_iter().flatten() {
                 "0.0.0.0".clone_into(&mut address.host);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zebu_core::config::{Config, Ensemble, MemberRole};
+use zebu_core::config::{Config, Ensemble, MemberRole, parse_port};
 use zebu_core::ids::ServerId;
 
 use super::{Properties, Reader};
@@ -68,9 +68,13 @@ impl Reader {
             config.observers.reconnect_delay_max = most;
         }
         if let Some(port) = keys.get("observerMasterPort").filter(|port| port.value != "0") {
-            let what = "observerMasterPort: Zebu's followers serve no observers. Its observers go to \
-                        the leader; Java's do not where they have this line";
-            self.warn(&port.file, port.line, what);
+            match parse_port("a port", &port.value) {
+                Ok(number) => config.observers.master_port = Some(number),
+                Err(what) => {
+                    let what = format!("observerMasterPort: {what}");
+                    self.error(&port.file, port.line, what);
+                }
+            }
         }
         for key in ["syncEnabled", "observer.syncEnabled"] {
             let off = self.flag(keys, key) == Some(false);

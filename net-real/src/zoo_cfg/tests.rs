@@ -73,16 +73,29 @@ fn an_observer() {
     assert_eq!(cfg.settings.election, Some(Address::new("2001:db8::3", 3888)));
     assert_eq!(cfg.settings.quorum, None);
     assert_eq!(cfg.warnings, []);
-    let with_master = format!("{text}observerMasterPort=2191\n");
-    let cfg = good(&with_master, &[("/var/zk/myid", "3\n")]);
-    let warned = cfg.warnings.iter().map(ToString::to_string).collect::<String>();
-    assert!(warned.starts_with("/etc/zoo.cfg:13: observerMasterPort: "), "{warned}");
+    assert_eq!(config.observers.master_port, None);
     // Told so for itself, but not in the list: the list is what the others go by.
     let cfg = good(&text, &[("/var/zk/myid", "2\n")]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
     let overruled =
         "/etc/zoo.cfg:10: peerType=observer is overruled by server.2, which is a participant";
     assert_eq!(warnings, [overruled]);
+}
+
+#[test]
+fn observer_masters() {
+    let text = format!("{ENSEMBLE}observerMasterPort=2191\n");
+    for (my_id, listens_at) in [("2", Some(Address::new("zoo2", 2191))), ("3", None)] {
+        let cfg = good(&text, &[("/var/zk/myid", my_id)]);
+        assert_eq!(cfg.settings.config.observers.master_port, Some(2191));
+        assert_eq!(cfg.settings.observer_master, listens_at, "server {my_id}");
+        assert_eq!(cfg.warnings, []);
+    }
+    let everywhere = format!("{text}quorumListenOnAllIPs=true\n");
+    let cfg = good(&everywhere, &[("/var/zk/myid", "2")]);
+    assert_eq!(cfg.settings.observer_master, Some(Address::new("0.0.0.0", 2191)));
+    let none = good(&format!("{ENSEMBLE}observerMasterPort=0\n"), &[("/var/zk/myid", "2")]);
+    assert_eq!(none.settings.observer_master, None);
 }
 
 #[test]
@@ -323,6 +336,10 @@ fn errors_name_file_line_and_what_was_expected() {
         (
             three("minSessionTimeout=90000"),
             "/etc/zoo.cfg:10: minSessionTimeout (90000 ms) is larger than maxSessionTimeout (40000 ms)",
+        ),
+        (
+            three("observerMasterPort=70000"),
+            "/etc/zoo.cfg:10: observerMasterPort: expected a port from 1 to 65535",
         ),
         (three("electionAlg=1"), "/etc/zoo.cfg:10: electionAlg: only 3 is supported"),
         (three("extendedTypesEnabled=maybe"), "expected true or false, found \"maybe\""),

@@ -86,7 +86,8 @@ impl Check for Election {
                     self.on_ack_epoch(facts, *server, (current.0, last.0));
                 }
             }
-            Observation::Action { server, action: Action::Send { message, .. } } => match message {
+            Observation::Action { server, action: Action::Send { link, message } } => match message
+            {
                 PeerMessage::Quorum(QuorumPacket::NewLeader { zxid, .. }) => {
                     let term = (*server, zxid.epoch().0);
                     self.past_discovery.insert(term);
@@ -104,7 +105,9 @@ impl Check for Election {
                     let leads = facts.server(*server).leads;
                     self.entered.extend(leads.map(|epoch| (*server, epoch)));
                 }
-                PeerMessage::Quorum(QuorumPacket::LeaderInfo { epoch, .. }) => {
+                PeerMessage::Quorum(QuorumPacket::LeaderInfo { epoch, .. })
+                    if !facts.is_of_master(*server, *link) =>
+                {
                     self.on_offer(facts, *server, epoch.0)?;
                 }
                 PeerMessage::Election(vote) if facts.is_voter(server.0) => {

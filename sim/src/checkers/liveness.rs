@@ -223,6 +223,8 @@ impl Liveness {
         action: &Action,
     ) -> Result<(), Violation> {
         match action {
+            // A follower's, which serves observers.
+            Action::Send { link, .. } if facts.is_of_master(server, *link) => {}
             Action::Send { message: PeerMessage::Quorum(packet), .. } => match packet {
                 QuorumPacket::LeaderInfo { .. } => {
                     self.leaders.entry(server).or_default();

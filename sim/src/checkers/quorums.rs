@@ -1,6 +1,7 @@
 //! Quorums and what they keep (Z-QUOR, Z-KEEP): when a leader commits, a quorum of voters would
 //! still have the transaction after a power loss of all; when it says UPTODATE the first time, the
-//! same holds of its whole history and of its epoch. What was committed is in the history of every
+//! same holds of its whole history and of its epoch. Nobody tells an observer of anything that is not
+//! committed. What was committed is in the history of every
 //! later leader, and no TRUNC takes it from anybody.
 //!
 //! Permitted: unacknowledged writes that surface later or never; a COMMIT, in a learner's
@@ -90,6 +91,16 @@ impl Quorums {
         packet: &QuorumPacket,
     ) -> Result<(), Violation> {
         match packet {
+            // Whoever says so, leader or observer master. A leader that commits has just been believed.
+            QuorumPacket::Inform(entry) | QuorumPacket::InformAndActivate { entry, .. } => {
+                let zxid = entry.zxid().0;
+                ensure(facts.ledger.is_committed(zxid), "Z-QUOR", || {
+                    format!(
+                        "{server:?} tells an observer of {}, which nobody committed",
+                        show(zxid)
+                    )
+                })
+            }
             QuorumPacket::NewLeader { zxid, .. } => holds_committed(facts, server, zxid.epoch().0),
             QuorumPacket::Ack { zxid } if zxid.counter() == 0 => {
                 let epoch = zxid.epoch().0;

@@ -157,11 +157,19 @@ impl Sessions {
                 QuorumPacket::PingReply { .. } => {
                     let Some(from) = peer(facts, server, *link) else { return };
                     let sent = self.reported.get_mut(&(from, server));
-                    for (session, at) in sent.and_then(VecDeque::pop_front).unwrap_or_default() {
+                    let touches = sent.and_then(VecDeque::pop_front).unwrap_or_default();
+                    if facts.server(server).leads.is_none() {
+                        // An observer's, which its master is to report.
+                        self.heard.entry(server).or_default().extend(touches);
+                        return;
+                    }
+                    for (session, at) in touches {
                         self.touch(server, session, at);
                     }
                 }
-                QuorumPacket::Revalidate { session, .. } => {
+                QuorumPacket::Revalidate { session, .. }
+                    if facts.server(server).leads.is_some() =>
+                {
                     self.touch(server, session.0, facts.now);
                 }
                 _ => {}

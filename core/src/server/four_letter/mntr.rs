@@ -101,6 +101,10 @@ fn gauges(server: &Server, lines: &mut Lines<'_>) {
     if let Some(leader) = server.observed() {
         lines.put("observer_master_id", leader);
     }
+    if let Some(observers) = server.served_observers() {
+        let synced = observers.filter(|observer| observer.state == LearnerState::Active);
+        lines.put("synced_observers", synced.count());
+    }
     if let Some(learners) = server.learners() {
         let (mut all, mut followers, mut observers, mut voters) = (0, 0, 0, 0);
         for learner in learners {

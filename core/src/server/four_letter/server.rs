@@ -7,7 +7,7 @@ use crate::time::Instant;
 use crate::zab::broadcast::Broadcast;
 use crate::zab::learner_link::LearnerLink;
 
-use super::super::{Role, Server};
+use super::super::{Port, Role, Server};
 
 impl Server {
     pub(in crate::server) fn peer_state(&self) -> &'static str {
@@ -26,16 +26,29 @@ impl Server {
             }
         }
     }
+    /// Those that this follower serves, if it is an observer master.
+    pub(in crate::server) fn served_observers(&self) -> Option<impl Iterator<Item = &LearnerLink>> {
+        match &self.role {
+            Role::Following(following, _)
+                if following.serves_on(Port::ObserverMaster, &self.cx) =>
+            {
+                Some(following.observers().observers())
+            }
+            Role::Following(..) | Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => {
+                None
+            }
+        }
+    }
     /// In bytes: last, least, most; -1 before the first.
     pub(in crate::server) fn proposal_sizes(&self) -> [i64; 3] {
         self.proposals
             .map_or([-1; 3], |(last, least, most)| [last as i64, least as i64, most as i64])
     }
-    /// Whom an observer has for its leader.
+    /// Whom an observer learns from.
     pub(in crate::server) fn observed(&self) -> Option<ServerId> {
         match &self.role {
             Role::Following(following, _) if following.role() == MemberRole::Observer => {
-                Some(following.leader)
+                Some(following.master())
             }
             Role::Following(..) | Role::Leading(..) | Role::Looking(_) | Role::Settling { .. } => {
                 None

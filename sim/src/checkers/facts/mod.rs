@@ -146,6 +146,11 @@ impl Facts {
         let at = self.servers.iter().position(|server| server.id == id.0);
         &self.servers[at.expect("every observed server has an entry")]
     }
+    /// Is this a link to or from observers where a follower may stand in the leader's place?
+    pub fn is_of_master(&self, server: ServerId, link: LinkId) -> bool {
+        let link = self.server(server).links.get(&link);
+        link.is_some_and(|link| link.port == Port::ObserverMaster)
+    }
     pub fn is_voter(&self, id: i64) -> bool {
         self.info.voters.iter().any(|voter| voter.0 == id)
     }
@@ -281,8 +286,8 @@ impl Facts {
 
     fn on_action(&mut self, server: ServerId, action: &Action) -> Result<(), Violation> {
         match action {
-            Action::Send { message: PeerMessage::Quorum(packet), .. } => {
-                self.on_packet_sent(server, packet)?;
+            Action::Send { link, message: PeerMessage::Quorum(packet) } => {
+                self.on_packet_sent(server, *link, packet)?;
             }
             Action::Send { message: PeerMessage::Election(vote), .. } => {
                 let known = self.at(server);
@@ -317,12 +322,18 @@ impl Facts {
         Ok(())
     }
 
-    fn on_packet_sent(&mut self, server: ServerId, packet: &QuorumPacket) -> Result<(), Violation> {
+    fn on_packet_sent(
+        &mut self,
+        server: ServerId,
+        link: LinkId,
+        packet: &QuorumPacket,
+    ) -> Result<(), Violation> {
         let now = self.now;
         match packet {
             QuorumPacket::FollowerInfo { .. } | QuorumPacket::ObserverInfo { .. } => {
                 self.at(server).leads = None;
             }
+            QuorumPacket::LeaderInfo { .. } if self.is_of_master(server, link) => {}
             QuorumPacket::LeaderInfo { epoch, .. } => {
                 self.epoch_began.entry(epoch.0).or_insert(now);
                 let known = self.at(server);
