@@ -53,6 +53,9 @@ pub struct EnsembleSpec {
     /// Followers serve observers in the leader's place.
     #[serde(default)]
     pub observer_master: bool,
+    /// Observers keep neither log nor snapshots.
+    #[serde(default)]
+    pub forgetful_observers: bool,
 }
 
 impl EnsembleSpec {

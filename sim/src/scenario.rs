@@ -233,6 +233,8 @@ pub struct ScenarioInfo {
     pub liveness_bound: u64,
     /// There may be sessions that no transaction opened.
     pub local_sessions: bool,
+    /// Observers have nothing on their disks.
+    pub forgetful_observers: bool,
 }
 
 impl Scenario {
@@ -303,6 +305,7 @@ impl Scenario {
             drift_ppm: self.file.machine.drift_ppm,
             liveness_bound: self.liveness_bound_ms() * 1_000_000,
             local_sessions: ensemble.read_only || ensemble.local_sessions != Drawn::Exactly(0),
+            forgetful_observers: ensemble.forgetful_observers,
         }
     }
 
@@ -342,6 +345,7 @@ impl Scenario {
             observers: Observers {
                 election_delay_max: tick,
                 master_port: spec.observer_master.then_some(2191),
+                keep_log: !spec.forgetful_observers,
                 ..Observers::default()
             },
             read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },

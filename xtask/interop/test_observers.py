@@ -97,6 +97,24 @@ def clients_of_javas_observer_move(context):
     sessions_move(context, context.kind, "java")
 
 
+@alone
+def ours_keeps_no_log(context):
+    """syncEnabled=false: ours is a Java ensemble's observer, from nothing each time."""
+    with context.ensemble(4, ["java"] * 3 + [context.kind], observers=(4,), syncEnabled="false") as ensemble:
+        observer = ensemble.number(4)
+        write_through_each(ensemble, "start")
+        for turn in ("once", "twice"):
+            observer.kill()
+            with client(ensemble.leader().host) as zk:
+                for i in range(30):
+                    zk.create(f"/{turn}-{i}", b"x" * 100)
+            observer.start().wait_serving()
+            write_through_each(ensemble, turn)
+            compare_trees(ensemble)
+            kept = [f.name for f in (observer.data / "version-2").glob("*") if f.name.startswith(("log.", "snapshot."))]
+            equal(f"what it has kept when it was started {turn}", kept, [])
+
+
 def in_groups(context, kinds: list[str]) -> None:
     """Two groups, of which a quorum needs both: most of 1, 2 and 3, and 4; 5 weighs nothing."""
     groups = {"group.1": "1:2:3", "group.2": "4:5", "weight.5": "0"}

@@ -16,6 +16,9 @@ pub struct Observers {
     /// `observerMasterPort`: where followers serve observers, which go there instead of to the leader;
     /// none by default. The same at all servers of an ensemble.
     pub master_port: Option<u16>,
+    /// `syncEnabled`, `zookeeper.observer.syncEnabled`: an observer keeps a log and snapshots; default
+    /// yes. One that does not has whatever was on its disk before, and asks for the rest.
+    pub keep_log: bool,
 }
 
 impl Default for Observers {
@@ -24,6 +27,7 @@ impl Default for Observers {
             election_delay_max: Duration::from_millis(200),
             reconnect_delay_max: Duration::ZERO,
             master_port: None,
+            keep_log: true,
         }
     }
 }

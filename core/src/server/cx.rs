@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 
-use crate::config::{Config, Ensemble};
+use crate::config::{Config, Ensemble, MemberRole};
 use crate::ids::{Epoch, LinkId, Zxid};
 use crate::membership::{CONFIG_NODE, Membership};
 use crate::mutant::Mutant;
@@ -56,6 +56,8 @@ pub(crate) struct Cx {
     truncating: Option<Ticket>,
     /// A leader wants history taken back that cannot be: the next one is to send a snapshot.
     pub(crate) wants_snapshot: bool,
+    /// Something was not handed to storage, see [`Cx::keeps_nothing`].
+    unwritten: bool,
     until_snapshot: Distance,
     /// When the snapshot was begun that is being written.
     snapshot_since: Option<Instant>,
@@ -94,6 +96,7 @@ impl Cx {
             durable: Ticket(0),
             truncating: None,
             wants_snapshot: false,
+            unwritten: false,
             snapshot_since: None,
             rng,
         };
@@ -189,9 +192,31 @@ impl Cx {
     // ---- storage ----
 
     pub(crate) fn store(&mut self, op: StoreOp) -> Ticket {
+        if self.keeps_nothing() {
+            self.unwritten = true;
+            return self.last_ticket;
+        }
         self.last_ticket.0 += 1;
         self.push(Action::Store { ticket: self.last_ticket, op });
         self.last_ticket
+    }
+    /// An observer without a log: its disk stays as it is, epochs and all. What it says it vouches for
+    /// to nobody.
+    // Departs: upstream's saves its epochs, and a snapshot that it was sent.
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        !self.config.observers.keep_log && self.membership.role() == MemberRole::Observer
+    }
+    /// Who kept nothing and is to vote now must have what its vote will tell of. Returns what to wait for.
+    pub(crate) fn write_down(&mut self) -> Option<Ticket> {
+        if !self.unwritten || self.keeps_nothing() {
+            return None;
+        }
+        self.unwritten = false;
+        let Epochs { accepted, current } = self.epochs;
+        self.store(StoreOp::SaveAcceptedEpoch(accepted));
+        let database = self.database.clone();
+        self.install(database);
+        Some(self.store(StoreOp::SaveCurrentEpoch(current)))
     }
     /// The newest operation handed to storage: when it is durable, everything is.
     pub(crate) fn last_ticket(&self) -> Ticket {
@@ -367,6 +392,7 @@ impl Cx {
     pub(crate) fn snapshot_if_due(&mut self) {
         let takes_uncommitted = self.config.planted(Mutant::TruncKeepsNewerSnapshot);
         let may = self.serving.is_some() || (takes_uncommitted && !self.is_truncating());
+        let may = may && !self.keeps_nothing();
         if !self.until_snapshot.is_gone() || self.snapshot_since.is_some() || !may {
             return;
         }

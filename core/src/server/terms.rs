@@ -65,6 +65,10 @@ impl Server {
     /// Enters the election as soon as everything logged is durable.
     pub(super) fn begin_term(&mut self) {
         let Role::Settling { until, not_before, successor } = self.role else { return };
+        if let Some(until) = self.cx.write_down() {
+            self.role = Role::Settling { until, not_before, successor };
+            return;
+        }
         if self.cx.now.mono < not_before {
             return;
         }

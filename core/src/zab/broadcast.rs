@@ -383,6 +383,13 @@ impl Broadcast {
         self.questions.push_back(Unproven { question, behind, round });
     }
 
+    /// Does a question of this learner wait for proof? They are answered in order.
+    pub(crate) fn owes_answer(&self, to: LinkId) -> bool {
+        let of =
+            |question: &Question| matches!(question, Question::Learner { link, .. } if *link == to);
+        self.questions.iter().any(|unproven| of(&unproven.question))
+    }
+
     /// The oldest question, if it may be answered.
     pub(crate) fn next_proven(
         &mut self,

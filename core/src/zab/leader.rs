@@ -441,8 +441,10 @@ impl Leading {
         let (valid, certain) = broadcast.revalidate(session, timeout_ms, Origin::Learner(id), cx);
         let answer = QuorumPacket::Revalidated { session, valid };
         match certain {
-            Certainty::Now => cx.send(link, answer),
-            Certainty::WithProof => {
+            // An observer master of upstream's knows by the order which of its observers asked.
+            // ZK: ObserverMaster.revalidateLearnerSession (3.9)
+            Certainty::Now if !broadcast.owes_answer(link) => cx.send(link, answer),
+            Certainty::Now | Certainty::WithProof => {
                 broadcast.ask(Question::Learner { link, answer }, &mut self.learners, cx);
             }
         }

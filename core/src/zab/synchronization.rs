@@ -101,7 +101,7 @@ impl LearnerSync {
         }
         // A snapshot came from a leader that was never established, and took the log below it along.
         // Departs: upstream's learner exits, and again at each start.
-        let base = cx.history.base();
+        let base = if cx.keeps_nothing() { cx.history.logged() } else { cx.history.base() };
         if zxid < base {
             cx.wants_snapshot = true;
             return Err(PeerMisbehaved::TruncBelowSnapshot { to: zxid, base });

@@ -153,6 +153,33 @@ fn an_observer_catches_up_in_each_way() {
     }
 }
 
+/// It begins with what its disk had before it was told to keep nothing, each time.
+#[test]
+fn an_observer_without_a_log() {
+    fn forgetful(config: &mut Config) {
+        two_observe(config);
+        config.observers.keep_log = false;
+        config.snap_count = 2;
+    }
+    let mut c = started(forgetful);
+    c.connect(4, 1);
+    for xid in 1..=3 {
+        c.send(4, 1, xid, create(&format!("/n{xid}"), 0));
+        assert_eq!(c.replies(4, 1).len(), 1);
+        are_equal(&c);
+        assert_eq!(c.disks[&ServerId(5)].log, []);
+        assert_eq!(c.disks[&ServerId(5)].epochs.accepted, Epoch(0));
+        c.crash(ServerId(5));
+        c.packets.clear();
+        c.start(ServerId(5));
+        c.run_ms(1_000);
+        assert_eq!(c.servers[&ServerId(5)].mode(), "observer");
+        assert!(c.packets.iter().any(|(_, to, packet)| to.0 == 5 && packet.name() == "SNAP"));
+        are_equal(&c);
+    }
+    assert!(c.disks[&ServerId(4)].log.len() >= 4);
+}
+
 /// S04: its promise binds nobody, so it may follow an older epoch than the one it accepted; and when
 /// it comes before the epoch is chosen, a later one is chosen.
 #[test]

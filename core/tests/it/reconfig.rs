@@ -153,6 +153,38 @@ fn a_voter_becomes_an_observer_and_a_voter_again() {
     assert_eq!((mode(&c, 2), voters(&c, 3)), ("follower", vec![1, 2, 3]));
 }
 
+/// What it knew in memory only must be durable before it votes.
+#[test]
+fn an_observer_without_a_log_becomes_a_voter() {
+    fn forgetful(config: &mut Config) {
+        dynamic(config);
+        config.observers.keep_log = false;
+    }
+    let mut c = Cluster::tuned(3, forgetful);
+    c.run_ms(500);
+    c.connect(1, 1);
+    assert!(ask(&mut c, 1, 1, change(&[line(2, "observer")], &[])).is_ok());
+    c.run_ms(500);
+    let before = c.disks[&ServerId(2)].recover().database.last_processed;
+    assert!(ask(&mut c, 1, 2, create("/unwritten")).is_ok());
+    assert_eq!(c.disks[&ServerId(2)].recover().database.last_processed, before);
+    assert!(ask(&mut c, 1, 3, change(&[line(2, "participant")], &[])).is_ok());
+    c.run_ms(500);
+    assert_eq!(mode(&c, 2), "follower");
+    assert!(ask(&mut c, 1, 4, create("/written")).is_ok());
+    let disk = &c.disks[&ServerId(2)];
+    assert_eq!(
+        disk.recover().database.last_processed,
+        c.disks[&ServerId(3)].recover().database.last_processed
+    );
+    assert_eq!(disk.epochs, c.disks[&ServerId(3)].epochs);
+    c.crash(ServerId(2));
+    c.start(ServerId(2));
+    c.run_ms(500);
+    let read = |c: &Cluster, id| c.servers[&ServerId(id)].database().tree.digest();
+    assert_eq!((mode(&c, 2), read(&c, 2)), ("follower", read(&c, 3)));
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let mut c = three();

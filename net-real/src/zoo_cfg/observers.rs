@@ -76,16 +76,8 @@ impl Reader {
                 }
             }
         }
-        for key in ["syncEnabled", "observer.syncEnabled"] {
-            let off = self.flag(keys, key) == Some(false);
-            if let Some(property) = keys.get(key).filter(|_| off) {
-                let what = format!("{key}: an observer without a log is not carried out by Zebu");
-                match config.ensemble.role_of(config.my_id) {
-                    MemberRole::Observer => self.error(&property.file, property.line, what),
-                    // It is about observers only.
-                    MemberRole::Participant => self.warn(&property.file, property.line, what),
-                }
-            }
-        }
+        let keep_log = self.flag(keys, "syncEnabled");
+        let keep_log = self.flag(keys, "observer.syncEnabled").or(keep_log);
+        config.observers.keep_log = keep_log.unwrap_or(true);
     }
 }

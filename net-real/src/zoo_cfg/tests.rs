@@ -73,7 +73,15 @@ fn an_observer() {
     assert_eq!(cfg.settings.election, Some(Address::new("2001:db8::3", 3888)));
     assert_eq!(cfg.settings.quorum, None);
     assert_eq!(cfg.warnings, []);
-    assert_eq!(config.observers.master_port, None);
+    assert_eq!((config.observers.master_port, config.observers.keep_log), (None, true));
+    for (lines, keep_log) in [
+        ("syncEnabled=false\n", false),
+        ("observer.syncEnabled=false\n", false),
+        ("syncEnabled=false\nobserver.syncEnabled=true\n", true),
+    ] {
+        let cfg = good(&format!("{text}{lines}"), &[("/var/zk/myid", "3\n")]);
+        assert_eq!(cfg.settings.config.observers.keep_log, keep_log, "{lines}");
+    }
     // Told so for itself, but not in the list: the list is what the others go by.
     let cfg = good(&text, &[("/var/zk/myid", "2\n")]);
     let warnings: Vec<String> = cfg.warnings.iter().map(ToString::to_string).collect();
@@ -358,10 +366,6 @@ fn errors_name_file_line_and_what_was_expected() {
         (
             "dataDir=/var/zk\nserver.1=a:1:2\nserver.2=b:1:2:observer\n".into(),
             "/etc/zoo.cfg: observers of one participant need standaloneEnabled=false",
-        ),
-        (
-            "dataDir=/d3\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=b:1:2:observer\nsyncEnabled=false\n".into(),
-            "/etc/zoo.cfg:5: syncEnabled: an observer without a log is not carried out",
         ),
         ("dataDir=/d\nclientPortAddress=::1\n".into(), "/etc/zoo.cfg:2: clientPortAddress is set"),
         (

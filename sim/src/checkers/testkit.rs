@@ -341,6 +341,7 @@ pub fn info(servers: usize) -> ScenarioInfo {
         drift_ppm: 200,
         liveness_bound: 10_000 * MS,
         local_sessions: false,
+        forgetful_observers: false,
     }
 }
 
