@@ -107,7 +107,7 @@ def ours_keeps_no_log(context):
             observer.kill()
             with client(ensemble.leader().host) as zk:
                 for i in range(30):
-                    zk.create(f"/{turn}-{i}", b"x" * 100)
+                    zk.create(f"/down-{turn}-{i}", b"x" * 100)
             observer.start().wait_serving()
             write_through_each(ensemble, turn)
             compare_trees(ensemble)

@@ -39,13 +39,16 @@ impl Server {
             (Role::Following(following, _), None) if following.serves_on(port, cx) => {
                 return following.on_observer_up(link, cx);
             }
-            (Role::Leading(leading, _), None) => return leading.on_link_up(link, cx),
+            // Observers that come for a master are to spare a leader, not to find it there.
+            (Role::Leading(leading, _), None) if port == Port::Quorum => {
+                return leading.on_link_up(link, cx);
+            }
             (Role::Looking(_) | Role::Settling { .. }, None) => {
                 return self.links.park(link, port, cx);
             }
             // Whom it was dialled for is not the leader any more.
             (_, Some(_)) => CloseReason::Superseded,
-            (Role::Following(..), None) => CloseReason::NotServing,
+            (Role::Following(..) | Role::Leading(..), None) => CloseReason::NotServing,
         };
         cx.close_link(link, why);
     }

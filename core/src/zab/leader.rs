@@ -15,7 +15,7 @@ use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
 use crate::server::links::Parked;
-use crate::server::{CloseReason, Note, PeerMessage, Ticket};
+use crate::server::{CloseReason, Note, PeerMessage, Port, Ticket};
 use crate::time::Instant;
 
 use super::PeerMisbehaved;
@@ -84,7 +84,11 @@ impl Leading {
             summary: (cx.epochs.current, cx.history.logged()),
         };
         leading.propose_epoch(cx);
-        for (link, Parked { packets, port: _ }) in parked {
+        for (link, Parked { packets, port }) in parked {
+            if port != Port::Quorum {
+                cx.close_link(link, CloseReason::NotServing);
+                continue;
+            }
             leading.on_link_up(link, cx);
             for packet in packets {
                 let asked = leading.on_packet(link, packet, cx)?;
