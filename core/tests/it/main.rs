@@ -1,5 +1,6 @@
 //! Tests of whole servers through the boundary, without a simulator's faults.
 
+mod asking;
 mod auth;
 mod bad_input;
 mod cluster;

@@ -1,13 +1,14 @@
 //! Observers: they learn and serve, and nobody counts them.
 
 use zebu_core::config::{Config, MemberRole};
-use zebu_core::ids::{ConnId, Epoch, ServerId, SessionId};
+use zebu_core::ids::{Epoch, ServerId, SessionId};
 use zebu_core::proto::{
-    Acl, ClientMessage, ClientRequest, CreateRequest, ErrorCode, FourLetterWord, QuorumPacket,
+    ClientMessage, ErrorCode, FourLetterWord, QuorumPacket,
     Request, Response,
 };
-use zebu_core::server::{Event, Note};
+use zebu_core::server::Note;
 
+use crate::asking::{create, results, word};
 use crate::cluster::Cluster;
 
 /// Of five servers 1 and 5 observe: one whose id is below every voter's, and one above.
@@ -32,19 +33,8 @@ fn read_only(config: &mut Config) {
     config.read_only_mode.patience_min = config.tick;
 }
 
-fn create(path: &str, flags: i32) -> Request {
-    let (data, acl) = (Some("x".into()), Acl::open());
-    Request::Create(CreateRequest { path: path.into(), data, acl, flags })
-}
 fn get(path: &str) -> Request {
     Request::GetData { path: path.into(), watch: false }
-}
-fn results(c: &mut Cluster, server: i64, conn: u64) -> Vec<Result<Response, ErrorCode>> {
-    let result = |message| match message {
-        ClientMessage::Reply { result, .. } => result,
-        other => panic!("{other:?}"),
-    };
-    c.replies(server, conn).into_iter().map(result).collect()
 }
 fn started(tune: fn(&mut Config)) -> Cluster {
     let mut c = Cluster::tuned(5, tune);
@@ -315,20 +305,9 @@ fn a_follower_that_is_no_voter_gets_proposals_and_counts_for_nothing() {
 #[test]
 fn what_operators_are_told() {
     let mut c = started(two_observe);
-    let word = |c: &mut Cluster, server: i64, word| {
-        let (at, conn, now) = (ServerId(server), ConnId(9), c.now());
-        let server = c.servers.get_mut(&at).unwrap();
-        server.handle(now, Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 });
-        server.handle(now, Event::Client { conn, request: ClientRequest::FourLetterWord(word) });
-        c.wake(at);
-        match c.replies(at.0, conn.0).as_slice() {
-            [ClientMessage::Text(text)] => text.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert!(word(&mut c, 1, FourLetterWord::Srvr).contains("Mode: observer\n"));
-    assert!(word(&mut c, 1, FourLetterWord::Conf).contains("peerType=1\n"));
-    let said = word(&mut c, 5, FourLetterWord::Mntr);
+    assert!(word(&mut c, 1, 9, FourLetterWord::Srvr).contains("Mode: observer\n"));
+    assert!(word(&mut c, 1, 9, FourLetterWord::Conf).contains("peerType=1\n"));
+    let said = word(&mut c, 5, 9, FourLetterWord::Mntr);
     for line in [
         "zk_server_state\tobserver\n",
         "zk_peer_state\tobserving - broadcast\n",
@@ -337,7 +316,7 @@ fn what_operators_are_told() {
     ] {
         assert!(said.contains(line), "{line:?} in {said}");
     }
-    let said = word(&mut c, 4, FourLetterWord::Mntr);
+    let said = word(&mut c, 4, 9, FourLetterWord::Mntr);
     for line in [
         "zk_learners\t4\n",
         "zk_synced_followers\t2\n",

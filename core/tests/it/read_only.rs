@@ -3,12 +3,12 @@
 use zebu_core::config::Config;
 use zebu_core::ids::{ConnId, ServerId, SessionId};
 use zebu_core::proto::{
-    Acl, ClientMessage, ClientRequest, CreateRequest, ErrorCode, FourLetterWord, MultiResult,
+    Acl, ClientMessage, ErrorCode, FourLetterWord, MultiResult,
     Request, Response,
 };
-use zebu_core::server::Event;
 use zebu_core::time::Duration;
 
+use crate::asking::{create, results, word};
 use crate::cluster::Cluster;
 
 fn read_only(config: &mut Config) {
@@ -21,31 +21,8 @@ fn with_local_sessions(config: &mut Config) {
     config.local_sessions.upgrading = true;
 }
 
-fn create(path: &str, flags: i32) -> Request {
-    let data = Some("x".into());
-    Request::Create(CreateRequest { path: path.into(), data, acl: Acl::open(), flags })
-}
 fn get(path: &str) -> Request {
     Request::GetData { path: path.into(), watch: true }
-}
-fn results(c: &mut Cluster, server: i64, conn: u64) -> Vec<Result<Response, ErrorCode>> {
-    let result = |message| match message {
-        ClientMessage::Reply { result, .. } => result,
-        other => panic!("{other:?}"),
-    };
-    c.replies(server, conn).into_iter().map(result).collect()
-}
-fn word(c: &mut Cluster, server: i64, conn: u64, word: FourLetterWord) -> String {
-    let (at, conn) = (ServerId(server), ConnId(conn));
-    let now = c.now();
-    let server = c.servers.get_mut(&at).unwrap();
-    server.handle(now, Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 });
-    server.handle(now, Event::Client { conn, request: ClientRequest::FourLetterWord(word) });
-    c.wake(at);
-    match c.replies(at.0, conn.0).as_slice() {
-        [ClientMessage::Text(text)] => text.clone(),
-        other => panic!("{other:?}"),
-    }
 }
 /// The answer to a client that is content to read: its session if it is granted, 0 if it is over,
 /// nothing if the connection is closed without a word.
