@@ -13,6 +13,7 @@
 
 mod client_port;
 mod connection;
+mod directory;
 pub mod disk;
 pub mod driver;
 mod inbox;
@@ -33,6 +34,8 @@ mod birth;
 pub mod cli;
 #[cfg(not(madsim))]
 mod files;
+#[cfg(not(madsim))]
+mod letters;
 #[cfg(not(madsim))]
 pub mod serve;
 #[cfg(not(madsim))]

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use zebu_core::client::SessionEvent;
-use zebu_core::proto::{Acl, EventKind, Id, Response, Stat, perms};
+use zebu_core::proto::{Acl, EventKind, Id, Response, Stat};
 
 use super::session::Happened;
+use crate::letters;
 use crate::utc::time_text;
 
 /// What of an answer is wanted.
@@ -42,7 +43,7 @@ pub(super) fn response(response: &Response, show: Show) -> anyhow::Result<()> {
         Response::Acl { acl, stat } => {
             // ZK: GetAclCommand (3.9)
             for Acl { perms, id: Id { scheme, id } } in acl {
-                writeln!(out, "'{scheme},'{id}\n: {}", perms_text(*perms))?;
+                writeln!(out, "'{scheme},'{id}\n: {}", letters::of(*perms))?;
             }
             stat_of = Some(stat);
         }
@@ -97,19 +98,6 @@ pub(super) fn happened(happened: &Happened) {
     }
 }
 
-/// One letter for each thing that is permitted.
-// ZK: ZKUtil.getPermString (3.9)
-fn perms_text(perms: i32) -> String {
-    let letters = [
-        (perms::CREATE, 'c'),
-        (perms::DELETE, 'd'),
-        (perms::READ, 'r'),
-        (perms::WRITE, 'w'),
-        (perms::ADMIN, 'a'),
-    ];
-    letters.iter().filter(|(bit, _)| perms & bit != 0).map(|(_, letter)| letter).collect()
-}
-
 /// Upstream's names, one field a line.
 // ZK: StatPrinter.print (3.9)
 fn stat_text(stat: &Stat) -> String {
@@ -129,16 +117,4 @@ fn stat_text(stat: &Stat) -> String {
         stat.data_length,
         stat.num_children,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn permissions() {
-        for (perms, expected) in [(perms::ALL, "cdrwa"), (perms::READ, "r"), (0, ""), (32, "")] {
-            assert_eq!(perms_text(perms), expected);
-        }
-    }
 }

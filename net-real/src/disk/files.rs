@@ -13,6 +13,7 @@ use tracing::warn;
 use zebu_core::storage::{Dir, Directory, DiskError, DiskOp, FileName};
 
 use super::Files;
+use crate::directory::{failed, list, read_at};
 use crate::settings::Syncing;
 
 /// Open files kept at hand: the log, the one before it, an epoch file.
@@ -170,41 +171,13 @@ impl Files for OsFiles {
 
 impl Directory for OsFiles {
     fn list(&self, dir: Dir) -> Result<Vec<(String, u64)>, DiskError> {
-        let path = self.dir(dir);
-        let list = || {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(path)? {
-                let entry = entry?;
-                let metadata = match entry.metadata() {
-                    // Renamed or removed meanwhile, by a snapshot or a purge.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    metadata => metadata?,
-                };
-                // A name that is not text is nobody's file here.
-                if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                    files.push((name, metadata.len()));
-                }
-            }
-            Ok(files)
-        };
-        list().map_err(|error: io::Error| failed("list", path, &error))
+        list(self.dir(dir))
     }
 
     fn read(&self, name: &FileName, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
-        self.with(name, |file| {
-            loop {
-                match file.read_at(buf, offset) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    done => return done,
-                }
-            }
-        })
-        .map_err(|error| failed("read", &self.path(name), &error))
+        self.with(name, |file| read_at(file, offset, buf))
+            .map_err(|error| failed("read", &self.path(name), &error))
     }
-}
-
-fn failed(operation: &'static str, path: &Path, error: &io::Error) -> DiskError {
-    DiskError { operation, name: path.display().to_string(), message: error.to_string() }
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use zebu_core::storage::{DataFile, Dir, Directory, DiskError, FileName};
+
+use crate::directory::{failed, list, read_at};
 
 #[derive(Debug)]
 pub(super) struct ReadOnly {
@@ -56,12 +57,7 @@ impl ReadOnly {
             _ => File::open(self.path(name))?,
         };
         let (_, file) = open.insert((name.clone(), file));
-        loop {
-            match file.read_at(buf, offset) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => return done,
-            }
-        }
+        read_at(file, offset, buf)
     }
 }
 
@@ -73,34 +69,13 @@ fn version_2(dir: &Path) -> anyhow::Result<PathBuf> {
 
 impl Directory for ReadOnly {
     fn list(&self, dir: Dir) -> Result<Vec<(String, u64)>, DiskError> {
-        let path = self.dir(dir);
-        let list = || {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(path)? {
-                let entry = entry?;
-                let metadata = match fs::metadata(entry.path()) {
-                    // Renamed or removed meanwhile, or a link to nowhere.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    metadata => metadata?,
-                };
-                // A name that is not text is nobody's file here.
-                if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                    files.push((name, metadata.len()));
-                }
-            }
-            Ok(files)
-        };
-        list().map_err(|error| failed("list", path, &error))
+        list(self.dir(dir))
     }
 
     fn read(&self, file: &FileName, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
         let read = self.read_at(file, offset, buf);
         read.map_err(|error| failed("read", &self.path(file), &error))
     }
-}
-
-fn failed(operation: &'static str, path: &Path, error: &io::Error) -> DiskError {
-    DiskError { operation, name: path.display().to_string(), message: error.to_string() }
 }
 
 /// Makes a file that is not there yet. It stays only if all of it was written and is durable.

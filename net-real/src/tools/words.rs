@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 use zebu_core::ids::{SessionId, Zxid};
 use zebu_core::proto::{Acl, perms};
 
+use crate::letters;
+
 /// A number as upstream's tools print it; a string in JSON, where numbers have 53 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Hex(pub(super) u64);
@@ -116,7 +118,7 @@ impl Serialize for AclWord<'_> {
     }
 }
 
-/// In the order of upstream's shell.
+/// In letters, unless there are any that have none.
 struct Permissions(i32);
 
 impl fmt::Display for Permissions {
@@ -124,15 +126,7 @@ impl fmt::Display for Permissions {
         if self.0 & !perms::ALL != 0 {
             return write!(f, "{:#x}", self.0);
         }
-        let letters = [
-            (perms::CREATE, 'c'),
-            (perms::DELETE, 'd'),
-            (perms::READ, 'r'),
-            (perms::WRITE, 'w'),
-            (perms::ADMIN, 'a'),
-        ];
-        let mut granted = letters.iter().filter(|(bit, _)| self.0 & bit != 0);
-        granted.try_for_each(|(_, letter)| write!(f, "{letter}"))
+        f.write_str(&letters::of(self.0))
     }
 }
 
