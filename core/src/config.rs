@@ -13,6 +13,7 @@ use crate::mutant::Mutant;
 use crate::time::Duration;
 
 mod admission;
+mod edges;
 mod ensemble;
 mod ensemble_text;
 mod observers;
@@ -23,6 +24,7 @@ mod sessions;
 pub use admission::{
     Admission, ConnectionThrottle, LargeRequests, Millionths, RequestThrottle, SessionWeights,
 };
+pub use edges::Edges;
 pub use ensemble::{Ensemble, Hierarchy, Member, MemberRole};
 pub use ensemble_text::parse_port;
 pub use observers::Observers;
@@ -65,6 +67,7 @@ pub struct Config {
     pub read_only_mode: ReadOnlyMode,
     pub observers: Observers,
     pub reconfig: Reconfig,
+    pub edges: Edges,
     pub auth: AuthConfig,
     /// `zookeeper.enforceQuota`: writes that would exceed a hard limit are refused; default no.
     pub enforce_quota: bool,
@@ -168,6 +171,7 @@ impl Config {
             read_only_mode: ReadOnlyMode::default(),
             observers: Observers::default(),
             reconfig: Reconfig::default(),
+            edges: Edges::default(),
             seed: 0,
             version: alloc::format!("3.9.5-zebu-{}", env!("CARGO_PKG_VERSION")),
             mutant: None,

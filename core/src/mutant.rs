@@ -137,6 +137,22 @@ mutants! {
     ReadOnlyAcceptsWrite = "read_only_accepts_write" => "C-RO";
     /// A server without a quorum tells a client that its global session is over.
     ReadOnlyExpiresGlobal = "read_only_expires_global" => "C-SESS";
+    /// The counter of zxids carries into the epoch.
+    ZxidWrapCarry = "zxid_wrap_carry" => "Z-INT Z-UNIQ Z-EPOCH";
+    /// Versions step onto -1, at which every condition holds.
+    VersionLandsOnMinusOne = "version_lands_on_minus_one" => "C-STAT C-MULTI C-LINW";
+    /// The check of a multi looks at what is applied, whatever is in flight.
+    CheckOfAppliedOnly = "check_of_applied_only" => "C-MULTI";
+    /// Paths are not looked at before they are created.
+    ValidateWeakerThanApply = "validate_weaker_than_apply" => "C-LINW C-MULTI R-INPUT T-EQ";
+    /// A session may own more than its closeSession can name.
+    CloseTxnUnbounded = "close_txn_unbounded" => "R-INPUT L-BOOT";
+    /// A purge keeps the log from the newest snapshot on, without looking whether that can be read.
+    PurgeByNewestSnapshot = "purge_by_newest_snapshot" => "L-BOOT D-HOLE Z-KEEP";
+    /// A server whose disk was lost takes part as a new one.
+    BootEmptyVotes = "boot_empty_votes" => "Z-KEEP Z-ELEC";
+    /// The watches of a connection that is gone stay.
+    WatchLeftAfterClose = "watch_left_after_close" => "R-WATCH";
     /// A leader that lost its quorum goes on.
     LeaderIgnoresLostQuorum = "leader_ignores_lost_quorum" => "L-STEP";
 }

@@ -72,7 +72,7 @@ pub(super) fn prepare_set(
     let acl = fix_up(acl, draft.caller.auth, draft.config.limits.frame_max)?;
     let node = draft.get(path).ok_or(ErrorCode::NO_NODE)?;
     check(node.acl, perms::ADMIN, draft.caller.auth)?;
-    let version = next_version(node.stat.aversion, version)?;
+    let version = next_version(node.stat.aversion, version, draft.config)?;
     draft.set_acl(path, &acl, version);
     Ok(TxnBody::SetAcl { path: String::from(path), acl, version })
 }

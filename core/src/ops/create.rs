@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::draft::Draft;
 use super::{acl, quota, session};
+use crate::mutant::Mutant;
 use crate::proto::{Acl, CreateRequest, ErrorCode, Stat, create_flags, perms};
 use crate::tree::{Owner, path};
 use crate::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, TxnBody, TxnHeader};
@@ -43,7 +44,11 @@ pub(super) fn prepare(
         true => format!("{}{:010}", request.path, parent.stat.cversion),
         false => request.path.clone(),
     };
-    path::validate(&path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
+    let valid =
+        path::validate(&path).is_ok() || draft.config.planted(Mutant::ValidateWeakerThanApply);
+    if !valid {
+        return Err(ErrorCode::BAD_ARGUMENTS);
+    }
     if draft.get(&path).is_some() {
         return Err(ErrorCode::NODE_EXISTS);
     }

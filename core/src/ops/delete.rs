@@ -29,7 +29,7 @@ pub(super) fn prepare(
     // Who may not delete here is not told whether there is something.
     acl::check(parent.acl, perms::DELETE, draft.caller.auth)?;
     let node = draft.get(path).ok_or(ErrorCode::NO_NODE)?;
-    next_version(node.stat.version, version)?;
+    next_version(node.stat.version, version, draft.config)?;
     if node.num_children > 0 {
         return Err(ErrorCode::NOT_EMPTY);
     }

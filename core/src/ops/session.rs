@@ -42,7 +42,8 @@ pub(super) fn prepare_close(draft: &mut Draft<'_>) -> TxnBody {
 pub(super) fn admit_ephemeral(draft: &mut Draft<'_>, path: &str) -> Result<(), ErrorCode> {
     let session = draft.caller.session;
     let size = draft.close_size(session) + encoded_len(path);
-    if CLOSE_TXN_FIXED + size > draft.config.limits.frame_max {
+    let unbounded = draft.config.planted(Mutant::CloseTxnUnbounded);
+    if CLOSE_TXN_FIXED + size > draft.config.limits.frame_max && !unbounded {
         return Err(ErrorCode::QUOTA_EXCEEDED);
     }
     draft.set_close_size(session, size);

@@ -23,7 +23,7 @@ pub(super) fn prepare(
     let node = draft.get(path).ok_or(ErrorCode::NO_NODE)?;
     acl::check(node.acl, perms::WRITE, draft.caller.auth)?;
     quota::admit_data(draft, path, node.data, data)?;
-    let version = next_version(node.stat.version, version)?;
+    let version = next_version(node.stat.version, version, draft.config)?;
     draft.set_data(path, data, version);
     Ok(TxnBody::SetData { path: String::from(path), data: data.cloned(), version })
 }

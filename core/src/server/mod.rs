@@ -196,6 +196,10 @@ impl Server {
     pub fn in_process(&self) -> usize {
         self.order.in_process()
     }
+    /// How many connections have watches.
+    pub fn watching_conns(&self) -> usize {
+        self.order.watches().conns()
+    }
     /// Are clients served?
     pub fn is_serving(&self) -> bool {
         self.cx.serving.is_some()

@@ -315,6 +315,8 @@ impl<'a> Auditor<'a> {
         match recover::recover(&reading(self.record_max), self.disk) {
             Ok(found) => self.audit.state = Some(State::of(&found.recovered.database)),
             Err(RecoverError::Disk(error)) => return Err(error),
+            // `reading` takes an empty disk for a new one.
+            Err(RecoverError::NoDatabase) => {}
             Err(RecoverError::Corrupt { file, what }) => {
                 self.found(&file, None, FindingKind::Start, what);
             }

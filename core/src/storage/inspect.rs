@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::listing::{Listing, read_snapshot_name};
-use super::log_file::{Bad, Fault, LogReader, Next, Record, Verdict};
+use super::log_file::{Bad, LogReader, Next, Record, Verdict};
 use super::snapshot::{self, Loaded, SnapshotError};
 use super::{
     Directory, DiskError, FileName, Layout, RecoverError, StorageConfig, log_file, recover,
@@ -64,6 +64,7 @@ pub(crate) fn reading(record_max: usize) -> StorageConfig {
         record_max,
         commit_log_count: 0,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     }
 }
@@ -159,20 +160,14 @@ impl<'a> LogRecords<'a> {
             }
             Verdict::Corrupt(why) => why,
         };
-        let kind = match bad.fault {
-            Fault::Checksum { length, .. } => {
+        let kind = match bad.fault.payload() {
+            Some(length) => {
                 let payload = self.reader.payload_at(offset, length)?;
                 let entry = payload.and_then(|bytes| codec::decode(bytes, self.record_max).ok());
                 let end = offset + log_file::record_bytes(length) as u64;
                 LogFaultKind::Checksum(entry.map(|entry| LoggedTxn { offset, end, entry }))
             }
-            Fault::HeaderShort
-            | Fault::Magic
-            | Fault::Version
-            | Fault::PrefixShort
-            | Fault::Length { .. }
-            | Fault::PayloadShort { .. }
-            | Fault::EndOfRecord { .. } => LogFaultKind::Damaged,
+            None => LogFaultKind::Damaged,
         };
         self.done = !self.reader.skip(bad)?;
         let mut what = format!("{}; {why}", bad.fault);

@@ -89,6 +89,22 @@ pub(crate) enum Fault {
     Checksum { length: usize, expected: u64, found: u64 },
 }
 
+impl Fault {
+    /// How long the payload is, where all of the record is there and only that is wrong.
+    pub(crate) fn payload(self) -> Option<usize> {
+        match self {
+            Self::Checksum { length, .. } => Some(length),
+            Self::HeaderShort
+            | Self::Magic
+            | Self::Version
+            | Self::PrefixShort
+            | Self::Length { .. }
+            | Self::PayloadShort { .. }
+            | Self::EndOfRecord { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
     Record(Record),
@@ -233,15 +249,9 @@ impl<'a> LogReader<'a> {
     /// with the next intact one. False if there is none. For whoever looks at a damaged file; a
     /// server never goes on.
     pub(crate) fn skip(&mut self, bad: Bad) -> Result<bool, DiskError> {
-        let behind = match bad.fault {
-            Fault::Checksum { length, .. } => Some(bad.offset + record_bytes(length) as u64),
-            Fault::HeaderShort
-            | Fault::Magic
-            | Fault::Version
-            | Fault::PrefixShort
-            | Fault::Length { .. }
-            | Fault::PayloadShort { .. }
-            | Fault::EndOfRecord { .. } => self.intact_behind(bad)?.map(|(first, _)| first),
+        let behind = match bad.fault.payload() {
+            Some(length) => Some(bad.offset + record_bytes(length) as u64),
+            None => self.intact_behind(bad)?.map(|(first, _)| first),
         };
         self.offset = behind.unwrap_or(self.offset);
         Ok(behind.is_some())

@@ -113,6 +113,11 @@ pub struct DiskError {
 pub enum RecoverError {
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// See [`StorageConfig::autocreate`].
+    #[error(
+        "there is no snapshot and no log, and db.autocreate is false: restore them, or make a file initialize beside myid for a new server"
+    )]
+    NoDatabase,
     #[error("{file}: {what}")]
     Corrupt { file: String, what: String },
 }
@@ -124,6 +129,9 @@ pub struct StorageConfig {
     pub record_max: usize,
     pub commit_log_count: usize,
     pub layout: Layout,
+    /// `zookeeper.db.autocreate`: a disk that holds nothing is a new server's; default yes. Otherwise it
+    /// is one that was lost, until somebody says that the server is new.
+    pub autocreate: bool,
     pub mutant: Option<Mutant>,
 }
 

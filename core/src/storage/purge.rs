@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use super::listing::Listing;
 use super::snapshot::is_intact;
-use super::{Dir, Directory, DiskError, DiskOp};
+use super::{Dir, Directory, DiskError, DiskOp, StorageConfig};
+use crate::mutant::Mutant;
 
 /// `autopurge.snapRetainCount` is never less.
 pub const PURGE_KEEPS_MIN: usize = 3;
@@ -15,7 +16,11 @@ pub const PURGE_KEEPS_MIN: usize = 3;
 /// single snapshot is lost afterwards, the newest state can be rebuilt.
 // ZK: PurgeTxnLog.purge, retainNRecentSnapshots (3.9)
 // Departs: upstream looks only at a snapshot's last five bytes before it counts on it.
-pub fn purge_plan(disk: &dyn Directory, keep: usize) -> Result<Vec<DiskOp>, DiskError> {
+pub fn purge_plan(
+    disk: &dyn Directory,
+    keep: usize,
+    config: &StorageConfig,
+) -> Result<Vec<DiskOp>, DiskError> {
     let listing = Listing::read(disk)?;
     let mut least = None;
     let mut intact = 0;
@@ -29,6 +34,7 @@ pub fn purge_plan(disk: &dyn Directory, keep: usize) -> Result<Vec<DiskOp>, Disk
         }
     }
     let Some(least) = least else { return Ok(Vec::new()) };
+    let newest = listing.snapshots.last().filter(|_| config.planted(Mutant::PurgeByNewestSnapshot));
 
     let mut ops = Vec::new();
     let snapshots = listing.snapshots.iter().filter(|file| file.zxid < least);
@@ -37,7 +43,8 @@ pub fn purge_plan(disk: &dyn Directory, keep: usize) -> Result<Vec<DiskOp>, Disk
         ops.push(DiskOp::SyncDir(Dir::Data));
     }
     // The newest log that begins at `least` or before may go on above it.
-    let below = listing.logs.partition_point(|log| log.first <= least).saturating_sub(1);
+    let replayed = newest.map_or(least, |newest| newest.zxid);
+    let below = listing.logs.partition_point(|log| log.first <= replayed).saturating_sub(1);
     let logs = &listing.logs[..below];
     ops.extend(logs.iter().map(|log| DiskOp::Remove(log.name())));
     if !logs.is_empty() {

@@ -40,6 +40,11 @@ pub(crate) fn recover(
             let what = "expected a snapshot to replay it over, found none";
             return Err(RecoverError::corrupt(&log.name(), what));
         }
+        // A server that forgot what it acknowledged must not vote, or it and one that never knew are a
+        // quorum (JIRA: ZOOKEEPER-261).
+        if !config.autocreate && !config.planted(Mutant::BootEmptyVotes) {
+            return Err(RecoverError::NoDatabase);
+        }
         repairs.extend(SnapshotWriter::new(Database::new(), config));
         (State { database: Database::new(), base: Zxid::ZERO, window: Vec::new() }, None)
     } else {

@@ -88,7 +88,13 @@ impl WatchTable {
 
     /// The connection is gone, and its watches with it.
     pub fn forget(&mut self, conn: ConnId) {
-        self.table.remove_conn(conn);
+        if !self.planted(Mutant::WatchLeftAfterClose) {
+            self.table.remove_conn(conn);
+        }
+    }
+    /// How many connections have any.
+    pub fn conns(&self) -> usize {
+        self.table.conns()
     }
 
     /// The events of one change, in the order in which they are to be sent; one-time watches that

@@ -131,6 +131,11 @@ impl Table {
         self.count
     }
 
+    /// How many connections have any.
+    pub(super) fn conns(&self) -> usize {
+        self.conns.len()
+    }
+
     pub(super) fn has_recursive(&self) -> bool {
         self.recursive > 0
     }

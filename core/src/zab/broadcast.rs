@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::auth::Access;
-use crate::config::Ensemble;
+use crate::config::{Config, Ensemble};
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
 use crate::ops::reconfig::{self, Electorate};
@@ -143,7 +143,7 @@ impl Broadcast {
         learners: &mut BTreeMap<LinkId, LearnerLink>,
         cx: &mut Cx,
     ) -> Result<usize, StepDown> {
-        let zxid = self.proposed.next().ok_or(StepDown::ZxidRollover)?;
+        let zxid = self.next_zxid(&cx.config)?;
         let (body, digest) = match &request.request {
             Request::Reconfig(asked) if cx.membership.is_dynamic() => {
                 self.prepare_reconfig(origin, request, asked, learners, zxid, cx)
@@ -153,6 +153,16 @@ impl Broadcast {
         let time = cx.now.wall;
         let header = TxnHeader { session: request.session, cxid: request.cxid, zxid, time };
         Ok(self.propose_txn(Txn { header, body, digest: Some(digest) }, learners, cx))
+    }
+
+    /// With its last counter an epoch ends, and so does the term.
+    // ZK: Leader.propose (3.9) · JIRA: ZOOKEEPER-1277
+    fn next_zxid(&self, config: &Config) -> Result<Zxid, StepDown> {
+        let next = self.proposed.next().filter(|zxid| zxid.counter() <= config.edges.counter_max);
+        if next.is_none() && config.planted(Mutant::ZxidWrapCarry) {
+            return Ok(Zxid::new(Epoch(self.epoch.0 + 1), 1));
+        }
+        next.ok_or(StepDown::ZxidRollover)
     }
 
     fn propose_txn(
@@ -495,7 +505,7 @@ impl Broadcast {
     ) -> Result<(), StepDown> {
         let (config, tree) = (&cx.config, &cx.database.tree);
         let Some(path) = self.containers.next(tree, config, cx.now) else { return Ok(()) };
-        let zxid = self.proposed.next().ok_or(StepDown::ZxidRollover)?;
+        let zxid = self.next_zxid(config)?;
         let (session, cxid, time) = (SessionId(0), Xid(0), cx.now.wall);
         let (body, digest) = self.pending.prepare_reap(&cx.database, config, &path, zxid, time);
         if !matches!(body, TxnBody::Error(_)) {

@@ -203,6 +203,7 @@ fn open(files: &Files) -> (Database, Vec<DiskOp>) {
         record_max: RECORD_MAX,
         commit_log_count: 500,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     };
     let (_, recovered, repairs) = Storage::open(config, files).expect("a disk to start from");

@@ -22,7 +22,7 @@ fn open(disk: &ModelDisk) {
         assert_eq!(changes(nothing), []);
         assert_eq!(again.database.last_processed, recovered.database.last_processed);
     }
-    let _ = purge_plan(disk, 3);
+    let _ = purge_plan(disk, 3, &config());
 }
 
 const SNAPSHOTS: [(&str, &[u8]); 3] = [

@@ -105,7 +105,7 @@ fn a_missing_log_is_a_hole_unless_a_snapshot_has_what_was_in_it() {
 #[test]
 fn a_purged_directory_is_sound() {
     let mut disk = samples::disk("standalone-snaps");
-    let purge = zebu_core::storage::purge_plan(&disk, 3).unwrap();
+    let purge = zebu_core::storage::purge_plan(&disk, 3, &config()).unwrap();
     disk.perform_all(&purge);
     assert!(!disk.names().contains(&"log.1".into()));
     let done = check(&disk, &[]);

@@ -419,7 +419,7 @@ fn a_purge_leaves_enough_for_the_loss_of_any_snapshot() {
     run.append(&range(1, 13..=13));
     // One that is not intact does not count.
     run.disk.content(Dir::Data, "snapshot.10000000a")[30] ^= 1;
-    let ops = purge_plan(&run.disk, 1).unwrap();
+    let ops = purge_plan(&run.disk, 1, &samples::config()).unwrap();
     let snapshots = |disk: &ModelDisk| {
         disk.names().into_iter().filter(|n| n.starts_with("snapshot.1")).collect::<Vec<_>>()
     };
@@ -435,7 +435,7 @@ fn a_purge_leaves_enough_for_the_loss_of_any_snapshot() {
         let (_, recovered, _) = Storage::open(run.config.clone(), &disk).unwrap();
         assert!(content(&recovered.database) == content(&run.database), "without {name}");
     }
-    assert_eq!(purge_plan(&run.disk, 1).unwrap(), [], "once is enough");
+    assert_eq!(purge_plan(&run.disk, 1, &samples::config()).unwrap(), [], "once is enough");
 }
 
 /// A killed process loses nothing, for the system keeps its cache; what is recovered from the cache

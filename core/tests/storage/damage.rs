@@ -3,7 +3,7 @@
 
 use zebu_core::ids::Zxid;
 use zebu_core::server::{Epochs, StoreOp};
-use zebu_core::storage::{Dir, DiskOp, SnapshotWriter, Storage, StorageConfig};
+use zebu_core::storage::{Dir, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig};
 
 use crate::crash::{entry, zxid};
 use crate::model_disk::{ModelDisk, changes};
@@ -350,4 +350,13 @@ fn only_what_follows_can_be_appended() {
     let (mut storage, ..) = Storage::open(short, &ModelDisk::default()).unwrap();
     let plan = storage.plan(vec![StoreOp::Append(vec![entry(zxid(1, 1))])], &disk);
     assert!(plan.unwrap_err().to_string().contains("30 bytes at most"));
+}
+
+/// JIRA: ZOOKEEPER-261
+#[test]
+fn a_lost_disk_is_no_new_servers() {
+    let config = StorageConfig { autocreate: false, ..config() };
+    let open = |disk: &ModelDisk| Storage::open(config.clone(), disk).err();
+    assert_eq!(open(&ModelDisk::default()), Some(RecoverError::NoDatabase));
+    assert_eq!(open(&disk(3, &[1], &[])), None);
 }

@@ -18,6 +18,7 @@ pub(crate) fn config() -> StorageConfig {
         record_max: 2 << 20,
         commit_log_count: 1000,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     }
 }
