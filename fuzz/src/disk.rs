@@ -22,6 +22,7 @@ fn start(dir: Dir, name: &str, data: &[u8]) {
         record_max: 1 << 20,
         commit_log_count: 10,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     };
     let disk = OneFile { file: FileName { dir, name: name.into() }, data };

@@ -1,5 +1,6 @@
 //! What may come into being by itself when a server starts: its directories, and an empty database.
 //! Where it may not, a disk that was not mounted, or that was lost, is not taken for a new server's.
+//! Whether there is a database is storage's to say.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,20 +19,16 @@ pub(crate) enum BirthError {
         .0.display()
     )]
     NoDirectory(PathBuf),
-    #[error(
-        "{} has no snapshot and no log, and db.autocreate is false: restore them, or make a file {} for a new server",
-        data_dir.display(),
-        data_dir.join(INITIALIZE).display()
-    )]
-    NoDatabase { data_dir: PathBuf },
     #[error("cannot look into {}: {error}", path.display())]
     Io { path: PathBuf, error: std::io::Error },
 }
 
-/// May a server start on what is here? Takes the file away that lets it begin with nothing.
+/// May a server start on what is here, and begin with an empty database if there is none? Takes the
+/// file away that says so.
 // ZK: FileTxnSnapLog, FileTxnSnapLog.restore (3.9)
-// Departs: without a database upstream starts all the same, and votes as one that knows nothing.
-pub(crate) fn permit(birth: &Birth, data_dir: &Path, log_dir: &Path) -> Result<(), BirthError> {
+// Departs: without a database upstream starts all the same, with a vote that counts for nothing; and
+// then it may follow, be restarted, and vote with what it has been sent by then.
+pub(crate) fn permit(birth: &Birth, data_dir: &Path, log_dir: &Path) -> Result<bool, BirthError> {
     let stores = [data_dir.join("version-2"), log_dir.join("version-2")];
     if !birth.directories
         && let Some(missing) = stores.iter().find(|store| !store.is_dir())
@@ -47,29 +44,7 @@ pub(crate) fn permit(birth: &Birth, data_dir: &Path, log_dir: &Path) -> Result<(
             Err(error) => return Err(BirthError::Io { path, error }),
         }
     }
-    if birth.database
-        || initialize
-        || has_any(&stores[0], "snapshot.")?
-        || has_any(&stores[1], "log.")?
-    {
-        return Ok(());
-    }
-    Err(BirthError::NoDatabase { data_dir: data_dir.into() })
-}
-
-fn has_any(dir: &Path, prefix: &str) -> Result<bool, BirthError> {
-    let io = |error| BirthError::Io { path: dir.into(), error };
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(false),
-        Err(error) => return Err(io(error)),
-    };
-    for entry in entries {
-        if entry.map_err(io)?.file_name().to_string_lossy().starts_with(prefix) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(birth.database || initialize)
 }
 
 fn is_missing(error: &std::io::Error) -> bool {
@@ -88,24 +63,20 @@ mod tests {
         let no_database = Birth { database: false, ..anything };
         let nothing = Birth { directories: false, database: false };
         let permitted = |birth| permit(birth, &data, &log).map_err(|error| error.to_string());
-        assert_eq!(permitted(&anything), Ok(()));
-        for birth in [&no_database, &nothing] {
-            let why = permitted(birth).expect_err("there is nothing");
-            assert!(why.contains("autocreate is false"), "{why}");
-        }
+        assert_eq!(permitted(&anything), Ok(true));
+        assert_eq!(permitted(&no_database), Ok(false));
+        let why = permitted(&nothing).expect_err("there is nothing");
+        assert!(why.starts_with("Missing data directory"), "{why}");
         for dir in [&data, &log] {
             fs::create_dir_all(dir.join("version-2")).expect("it is writable");
         }
-        let why = permitted(&nothing).expect_err("there is no database");
-        assert!(why.contains("db.autocreate") && why.contains("data/initialize"), "{why}");
+        assert_eq!(permitted(&nothing), Ok(false));
         // Once.
         fs::write(data.join("initialize"), "").expect("it is writable");
-        assert_eq!(permitted(&nothing), Ok(()));
-        assert!(permitted(&nothing).is_err());
-        fs::write(data.join("version-2/snapshot.0"), "").expect("it is writable");
-        assert_eq!(permitted(&nothing), Ok(()));
+        assert_eq!(permitted(&nothing), Ok(true));
+        assert_eq!(permitted(&nothing), Ok(false));
         fs::remove_dir_all(log.join("version-2")).expect("it is writable");
-        assert_eq!(permitted(&no_database), Ok(()));
+        assert_eq!(permitted(&no_database), Ok(false));
         let why = permitted(&nothing).expect_err("the log's directory is gone");
         assert!(why.starts_with("Missing data directory"), "{why}");
     }

@@ -40,7 +40,7 @@ pub async fn server(source: Source) -> anyhow::Result<ExitCode> {
         warn!("{warning}");
     }
     let ZooCfg { mut settings, data_dir, log_dir, .. } = cfg;
-    birth::permit(&settings.birth, &data_dir, &log_dir)?;
+    settings.storage.autocreate = birth::permit(&settings.birth, &data_dir, &log_dir)?;
     let lock = DirLock::acquire(&data_dir, &log_dir)?;
     settings.config.seed = seed()?;
     (settings.data_dir, settings.log_dir) = (data_dir.clone(), log_dir.clone());

@@ -247,6 +247,7 @@ impl ServerSettings {
             record_max: config.limits.record_max,
             commit_log_count: config.commit_log_count,
             layout: Layout::DEFAULT,
+            autocreate: true,
             mutant: config.mutant,
         }
     }

@@ -39,6 +39,11 @@ pub enum What {
         server: u8,
         incarnation: u32,
     },
+    /// A purge begins, or its operation is through.
+    PurgeOp {
+        server: u8,
+        incarnation: u32,
+    },
     Client {
         client: u32,
     },

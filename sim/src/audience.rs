@@ -167,6 +167,7 @@ fn hash(hash: &mut TraceHash, what: &Observation<'_>) {
         }
         Observation::LivenessPhase => tag(hash, 15, 0),
         Observation::Quiet => tag(hash, 16, 0),
+        Observation::Wiped { server } => tag(hash, 17, server.0),
     }
 }
 

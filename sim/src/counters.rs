@@ -110,7 +110,18 @@ counters! {
     PipelinedMax = "most calls in flight";
     CodecRuns = "runs through the codecs";
     Refused = "refusals noted";
+    Rollovers = "epochs used up";
+    RottenSnapshots = "snapshots rotten";
+    Purged = "files purged";
+    Wipes = "disks wiped";
+    NoDatabase = "starts refused without a database";
+    NegativeVersions = "replies with a negative version";
+    FullSetWatches = "setWatches that need another";
+    CheckedAlone = "checks alone";
 }
+
+/// A client that brings more watches along sends another setWatches.
+const SET_WATCHES_BYTES: usize = 128 * 1024;
 
 /// The two that are maxima, not sums.
 const MAXIMA: [Counter; 2] = [Counter::GroupCommitMax, Counter::PipelinedMax];
@@ -203,7 +214,9 @@ impl Counters {
             | FaultClass::Kill
             | FaultClass::SyncError
             | FaultClass::WriteError
-            | FaultClass::DiskFull => return,
+            | FaultClass::DiskFull
+            | FaultClass::RottenSnapshot
+            | FaultClass::Wipe => return,
         };
         self.add(counter, 1);
     }
@@ -233,6 +246,9 @@ impl Counters {
             Observation::Completed { outcome, .. } => match outcome {
                 Outcome::Replied { result: Ok(response), .. } => {
                     self.add(Counter::CallsOk, 1);
+                    if let Response::Stat(stat) | Response::Data { stat, .. } = response {
+                        self.add(Counter::NegativeVersions, u64::from(stat.version < 0));
+                    }
                     let reads =
                         |r: &_| matches!(r, MultiResult::Data { .. } | MultiResult::Children(_));
                     if let Response::Multi(results) = response
@@ -260,6 +276,7 @@ impl Counters {
                 match request {
                     Request::RemoveWatches { .. } => self.add(Counter::WatchesRemoved, 1),
                     Request::Auth { .. } => self.add(Counter::Logins, 1),
+                    Request::Check { .. } => self.add(Counter::CheckedAlone, 1),
                     _ => {}
                 }
             }
@@ -281,6 +298,9 @@ impl Counters {
             } => {
                 let many = set.data.len() + set.exist.len() + set.child.len();
                 self.add(Counter::WatchesRearmed, many as u64);
+                let lists = [&set.data, &set.exist, &set.child, &set.persistent];
+                let bytes: usize = lists.into_iter().flatten().map(String::len).sum();
+                self.add(Counter::FullSetWatches, u64::from(bytes >= SET_WATCHES_BYTES));
                 let persistent = set.persistent.len() + set.persistent_recursive.len();
                 self.add(Counter::PersistentRearmed, persistent as u64);
             }
@@ -333,7 +353,11 @@ impl Counters {
             Note::SessionMoved(_) => self.add(Counter::SessionsMoved, 1),
             Note::SessionUpgrading(_) => self.add(Counter::SessionsUpgraded, 1),
             Note::ReadOnly(on) => self.add(Counter::ReadOnlyServers, u64::from(*on)),
-            Note::Refused(_) => self.add(Counter::Refused, 1),
+            Note::Refused(why) => {
+                self.add(Counter::Refused, 1);
+                let rollover = why.ends_with("the counter of this epoch is used up");
+                self.add(Counter::Rollovers, u64::from(rollover));
+            }
             // A digest that differs is T-EQ's to find.
             Note::DigestMismatch { .. }
             | Note::Role(RoleName::Leading | RoleName::Following)

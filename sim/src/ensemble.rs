@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 use serde::Deserialize;
-use zebu_core::config::{Ensemble, Hierarchy, Member, MemberRole};
+use zebu_core::config::{Ensemble, Hierarchy, Limits, Member, MemberRole};
 use zebu_core::ids::ServerId;
 
 use crate::scenario::{Drawn, ScenarioInfo};
@@ -56,11 +56,26 @@ pub struct EnsembleSpec {
     /// Observers keep neither log nor snapshots.
     #[serde(default)]
     pub forgetful_observers: bool,
+    /// An epoch has so many transactions at most.
+    pub counter_max: Option<Drawn>,
+    /// `jute.maxbuffer`, bytes.
+    pub frame_max: Option<usize>,
+    /// Between two purges of a server, ms; never when absent.
+    pub purge_ms: Option<u64>,
+    /// `db.autocreate`.
+    #[serde(default = "yes")]
+    pub autocreate: bool,
 }
 
 impl EnsembleSpec {
     pub fn total(&self) -> usize {
         self.servers + self.observers
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        let frame_max = self.frame_max.unwrap_or(limits.frame_max);
+        Limits { frame_max, record_max: 2 * frame_max, ..limits }
     }
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
@@ -135,6 +150,9 @@ fn prealloc_bytes() -> Drawn {
 }
 fn container_check_ms() -> u64 {
     60_000
+}
+fn yes() -> bool {
+    true
 }
 fn none() -> Drawn {
     Drawn::Exactly(0)

@@ -45,6 +45,10 @@ pub enum FaultClass {
     ClientPause,
     /// A client is gone for good; its session is left to expire.
     ClientCrash,
+    /// A server dies, and its newest snapshot cannot be read any more.
+    RottenSnapshot,
+    /// A server's disk is gone, and it gets an empty one.
+    Wipe,
 }
 
 /// Whom a fault by time hits.
@@ -222,9 +226,11 @@ impl FaultPlan {
 fn duration(class: FaultClass, n: u64, tick: u64, decide: Decide) -> u64 {
     let mut draw = decide.draw(About::FaultTime, 2000 + class as u64, n);
     let (low, high) = match class {
-        FaultClass::PowerLoss | FaultClass::ClusterPowerLoss | FaultClass::Kill => {
-            (tick / 40, 12 * tick)
-        }
+        FaultClass::PowerLoss
+        | FaultClass::ClusterPowerLoss
+        | FaultClass::Kill
+        | FaultClass::RottenSnapshot
+        | FaultClass::Wipe => (tick / 40, 12 * tick),
         FaultClass::Pause | FaultClass::ClientPause => (tick / 8, 12 * tick),
         FaultClass::Partition | FaultClass::OneWay => (tick / 4, 15 * tick),
         FaultClass::Stall => (tick / 20, 8 * tick),

@@ -36,6 +36,10 @@ pub enum Observation<'a> {
         server: ServerId,
         why: &'a str,
     },
+    /// A server's disk was replaced by an empty one.
+    Wiped {
+        server: ServerId,
+    },
     /// What a server is told, just before it is told.
     Event {
         server: ServerId,
@@ -120,6 +124,8 @@ pub struct ServerView<'a> {
     /// The applied state of a running server, for comparing replicas only.
     pub database: Option<&'a Database>,
     pub disk: &'a SimDisk,
+    /// How many connections have watches there, where that is known.
+    pub watching: Option<usize>,
 }
 
 /// A promise that was broken: which, and by what.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use zebu_core::config::Config;
 use zebu_core::ids::{ConnId, LinkId, ServerId, Zxid};
 use zebu_core::server::{Action, Event, Recovered, Server, StoreOp, Ticket};
-use zebu_core::storage::{DiskOp, Layout, SnapshotWriter, Storage, StorageConfig};
+use zebu_core::storage::{DiskOp, Layout, RecoverError, SnapshotWriter, Storage, StorageConfig};
 
 use crate::agenda::What;
 use crate::audience::Audience;
@@ -18,6 +18,7 @@ use crate::disk::SimDisk;
 use crate::faults::{Boundary, Slowness};
 use crate::history::{Observation, ServerView, SimTime, StopReason};
 use crate::net::{ConnKey, Parcel, Service};
+use crate::upkeep::Upkeep;
 use crate::world::{Owner, World};
 
 /// One machine.
@@ -30,6 +31,7 @@ pub struct Node {
     /// Counts starts; whatever was under way for an earlier one is void.
     pub incarnation: u32,
     pub trouble: DiskTrouble,
+    pub(crate) upkeep: Upkeep,
     /// Operations asked of the disk so far, and boundaries passed, by kind.
     disk_ops: u64,
     boundaries: [u64; Boundary::ALL.len()],
@@ -76,6 +78,8 @@ pub struct Process {
 struct Batch {
     upto: Ticket,
     truncate: bool,
+    /// It was planned for the files that were there.
+    replaces: bool,
     ops: VecDeque<DiskOp>,
 }
 
@@ -87,7 +91,7 @@ struct SnapshotJob {
 }
 
 /// How an operation on the disk went.
-enum DiskDone {
+pub(crate) enum DiskDone {
     Yes,
     No(String),
     /// The machine lost power, or the process died, just there.
@@ -103,16 +107,22 @@ impl Node {
             state: State::Down { why: StopReason::Shutdown },
             incarnation: 0,
             trouble: DiskTrouble::default(),
+            upkeep: Upkeep::default(),
             disk_ops: 0,
             boundaries: [0; Boundary::ALL.len()],
         }
     }
     pub fn view(&self) -> ServerView<'_> {
-        let database = match &self.state {
-            State::Running(process) => Some(process.server.database()),
+        let server = match &self.state {
+            State::Running(process) => Some(&process.server),
             State::Down { .. } | State::Recovering { .. } => None,
         };
-        ServerView { id: self.id, database, disk: &self.disk }
+        ServerView {
+            id: self.id,
+            database: server.map(Server::database),
+            disk: &self.disk,
+            watching: server.map(Server::watching_conns),
+        }
     }
     pub fn process(&mut self) -> Option<&mut Process> {
         match &mut self.state {
@@ -137,6 +147,10 @@ impl Process {
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.batch.is_none() && self.snapshot.is_none()
     }
+    /// Is the log thread about to cut or replace what is there?
+    pub(crate) fn replaces_history(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| batch.replaces)
+    }
 }
 
 /// Starting and stopping.
@@ -153,14 +167,16 @@ impl World {
         // A machine that was off counts its time from anywhere.
         let local = draw.magnitude(1, 1 << 50);
         node.clock = Clock::new(self.now, local, ppm, node.clock.wall_offset_ms());
-        let config = self.storage_config();
+        let mut config = self.storage_config();
         let node = &mut self.nodes[s];
+        config.autocreate |= node.upkeep.is_new;
         match Storage::open(config, &node.disk) {
             Ok((storage, recovered, ops)) => {
                 let (recovered, ops) = (Box::new(recovered), VecDeque::from(ops));
                 node.state = State::Recovering { storage, recovered, ops };
                 self.next_recovery_op(s, aud);
             }
+            Err(RecoverError::NoDatabase) => self.without_database(s, aud),
             Err(error) => {
                 let (server, why) = (node.id, error.to_string());
                 let what = Observation::NotStarted { server, why: &why };
@@ -201,6 +217,7 @@ impl World {
             return;
         };
         let now = node.clock.read(self.now);
+        node.upkeep.is_new = false;
         node.state = State::Running(Box::new(Process {
             server: Server::new(config, *recovered, now),
             storage,
@@ -212,6 +229,7 @@ impl World {
         }));
         let server = node.id;
         aud.observe(self.now, &self.nodes, &Observation::Started { server });
+        self.purge_later(s);
         self.drain(s, aud);
     }
 
@@ -237,6 +255,7 @@ impl World {
         let host = s;
         let n = u64::from(node.incarnation);
         node.state = State::Down { why };
+        node.upkeep.stopped();
         let mut draw = self.decide.draw(About::Downtime, s as u64, n);
         let mut notice = draw.below(1_000_000);
         if why == StopReason::PowerLoss {
@@ -262,12 +281,13 @@ impl World {
         aud.observe(self.now, &self.nodes, &Observation::Stopped { server: id, why });
     }
 
-    fn storage_config(&self) -> StorageConfig {
+    pub(crate) fn storage_config(&self) -> StorageConfig {
         StorageConfig {
             prealloc_bytes: self.profile.prealloc_bytes,
             record_max: self.limits.record_max,
             commit_log_count: self.profile.commit_log_count,
             layout: Layout::DEFAULT,
+            autocreate: self.scenario.file.ensemble.autocreate,
             mutant: self.mutant,
         }
     }
@@ -396,12 +416,15 @@ impl World {
             None => process.queue.len(),
         };
         let truncate = is_truncate(&process.queue[0]);
+        let installs = |(_, op): &(Ticket, StoreOp)| matches!(op, StoreOp::Install(_));
+        let replaces = truncate || process.queue.iter().take(count).any(installs);
         let upto = process.queue[count - 1].0;
         let ops: Vec<StoreOp> = process.queue.drain(..count).map(|(_, op)| op).collect();
         aud.counters.raise(Counter::GroupCommitMax, appends(&ops));
+        node.upkeep.storing(&ops);
         match process.storage.plan(ops, &node.disk) {
             Ok(ops) => {
-                process.batch = Some(Batch { upto, truncate, ops: ops.into() });
+                process.batch = Some(Batch { upto, truncate, replaces, ops: ops.into() });
                 self.next_log_op(s);
             }
             Err(error) => self.tell(s, Event::StoreFailed { what: error.to_string() }, aud),
@@ -489,6 +512,7 @@ impl World {
         let Some(op) = job.next.take() else {
             let zxid = job.zxid;
             process.snapshot = None;
+            self.nodes[s].upkeep.snapshot_taken(zxid.0);
             return self.tell(s, Event::SnapshotTaken { zxid }, aud);
         };
         match self.disk_op(s, &op, aud) {
@@ -505,7 +529,7 @@ impl World {
     }
 
     /// One operation on the disk of `s`, and what the disk and the plan of faults make of it.
-    fn disk_op(&mut self, s: usize, op: &DiskOp, aud: &mut Audience) -> DiskDone {
+    pub(crate) fn disk_op(&mut self, s: usize, op: &DiskOp, aud: &mut Audience) -> DiskDone {
         let boundary = Boundary::of_disk(op);
         if self.crashes_at(s, boundary, aud) {
             return DiskDone::Crashed;
@@ -542,7 +566,7 @@ impl World {
         }
     }
 
-    fn disk_latency(&mut self, s: usize, op: &DiskOp) -> u64 {
+    pub(crate) fn disk_latency(&mut self, s: usize, op: &DiskOp) -> u64 {
         let sync = self.profile.sync_ns;
         let node = &mut self.nodes[s];
         node.disk_ops += 1;

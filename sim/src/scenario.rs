@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
-use zebu_core::config::{Config, Containers, Ensemble, LocalSessions, Observers, ReadOnlyMode};
+use zebu_core::config::{
+    Config, Containers, Edges, Ensemble, LocalSessions, Observers, ReadOnlyMode,
+};
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
+use zebu_core::txn::Txn;
 
 use crate::clients::WorkKind;
 use crate::decide::{About, Decide, Draw};
 use crate::ensemble::EnsembleSpec;
 use crate::faults::{Boundary, FaultClass, Target};
+use crate::past::PastSpec;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -45,6 +49,8 @@ pub struct ScenarioFile {
     /// Faults by time.
     #[serde(default)]
     pub at: Vec<TimedFault>,
+    #[serde(default)]
+    pub past: PastSpec,
     #[serde(default)]
     pub expect: Expect,
 }
@@ -235,6 +241,10 @@ pub struct ScenarioInfo {
     pub local_sessions: bool,
     /// Observers have nothing on their disks.
     pub forgetful_observers: bool,
+    /// The largest frame of a client, bytes.
+    pub frame_max: usize,
+    /// What all servers begin with.
+    pub past: Vec<Txn>,
 }
 
 impl Scenario {
@@ -306,6 +316,8 @@ impl Scenario {
             liveness_bound: self.liveness_bound_ms() * 1_000_000,
             local_sessions: ensemble.read_only || ensemble.local_sessions != Drawn::Exactly(0),
             forgetful_observers: ensemble.forgetful_observers,
+            frame_max: ensemble.limits().frame_max,
+            past: self.file.past.txns(),
         }
     }
 
@@ -348,6 +360,7 @@ impl Scenario {
                 keep_log: !spec.forgetful_observers,
                 ..Observers::default()
             },
+            edges: Edges { counter_max: profile.counter_max },
             read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },
             ..Config::new(id, ensemble)
         }
@@ -367,6 +380,7 @@ pub struct Profile {
     pub prealloc_bytes: u64,
     pub codec: bool,
     pub local_sessions: u64,
+    pub counter_max: u32,
 }
 
 impl Profile {
@@ -381,6 +395,10 @@ impl Profile {
             prealloc_bytes: file.ensemble.prealloc_bytes.draw(&mut of(5)),
             codec: file.run.codec.unwrap_or_else(|| of(6).one_in(4)),
             local_sessions: file.ensemble.local_sessions.draw(&mut of(7)),
+            counter_max: file
+                .ensemble
+                .counter_max
+                .map_or(u32::MAX, |at| at.draw(&mut of(8)) as u32),
         }
     }
 }

@@ -33,6 +33,8 @@ impl World {
                     self.stop_for(s, StopReason::PowerLoss, Some(downtime), aud);
                 }
             }
+            FaultClass::RottenSnapshot => self.rot_snapshot(s, fault.for_ns, draw, aud),
+            FaultClass::Wipe => self.wipe(s, fault.for_ns, aud),
             FaultClass::Pause => self.pause(s, until),
             FaultClass::Partition => {
                 let cuts = self.partition(s, draw);

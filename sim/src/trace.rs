@@ -49,6 +49,7 @@ pub fn line(now: SimTime, what: &Observation<'_>) -> String {
             let state = if *open { "open" } else { "CUT" };
             write!(out, "network   {} to {} {state}", from.0, to.0)
         }
+        Observation::Wiped { server } => write!(out, "{server:?} disk WIPED"),
         Observation::LivenessPhase => write!(out, "FAULTS STOP: progress is due"),
         Observation::Quiet => write!(out, "CLIENTS STOP: replicas must become equal"),
     };

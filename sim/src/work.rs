@@ -2,6 +2,7 @@
 //! data written is unique, so that a value read names its write.
 
 mod mix;
+mod odd;
 mod recipes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -77,6 +78,12 @@ pub enum OpKind {
     Login,
     /// A list that is not for everybody: set, undone, or of a new node.
     Restrict,
+    /// Requests at the edge of what is legal.
+    Odd,
+    /// Ephemerals, watches and nodes with names of up to some thousand characters.
+    LongEphemeral,
+    LongWatch,
+    LongNode,
 }
 
 #[derive(Clone, Debug)]
@@ -281,10 +288,11 @@ mod tests {
             create_ephemeral_sequential create_container create_ttl delete delete_cas get get_watch \
             exists exists_watch children children_watch children2 get_acl set_acl multi \
             multi_failing sync_get in_container get_ephemerals count_children multi_read strange \
-            quota read_quota add_watch remove_watches check_watches login restrict";
+            quota read_quota add_watch remove_watches check_watches login restrict odd \
+            long_ephemeral long_watch long_node";
         let text: String = all.split_whitespace().map(|op| format!("{op} = 1\n")).collect();
         let ops: BTreeMap<OpKind, u32> = toml::from_str(&text).unwrap();
-        assert_eq!(ops.len(), 35);
+        assert_eq!(ops.len(), 39);
         let mut work = Work::new(WorkKind::Mix, &ops, 2, 3);
         let requests: Vec<String> = (0..2000)
             .filter_map(|n| work.next(0, &mut draw(n)))

@@ -135,7 +135,7 @@ impl World {
             nodes: nodes.collect(),
             net: Net::new(decide, servers + seats, profile.latency_ns, profile.codec),
             plan: Arc::new(FaultPlan::draw(&scenario, decide, &setup.skip)),
-            limits: Limits::default(),
+            limits: scenario.file.ensemble.limits(),
             ensemble: scenario.file.ensemble.ensemble(),
             mutant: setup.mutant,
             agenda: Agenda::default(),
@@ -152,6 +152,10 @@ impl World {
             decide,
             profile,
         };
+        let storage = world.storage_config();
+        for node in &mut world.nodes {
+            world.scenario.file.past.write(&mut node.disk, &storage);
+        }
         for s in 0..servers {
             let mut draw = decide.draw(About::Downtime, s as u64, 0);
             let at = draw.below(world.tick_ns());
@@ -208,6 +212,9 @@ impl World {
             What::RecoveryOp { server, incarnation } => {
                 self.of_this_life(server, incarnation, aud, Self::on_recovery_op);
             }
+            What::PurgeOp { server, incarnation } => {
+                self.of_this_life(server, incarnation, aud, Self::on_purge_op);
+            }
             What::Restart { server, incarnation } => {
                 self.of_this_life(server, incarnation, aud, Self::start);
             }
@@ -249,7 +256,8 @@ impl World {
             What::Timer { server, .. }
             | What::LogOp { server, .. }
             | What::SnapshotOp { server, .. }
-            | What::RecoveryOp { server, .. } => Some(server as usize),
+            | What::RecoveryOp { server, .. }
+            | What::PurgeOp { server, .. } => Some(server as usize),
             What::Client { client } => Some(self.clients[client as usize].host),
             What::NewClient { .. }
             | What::Restart { .. }

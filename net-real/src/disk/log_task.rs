@@ -58,7 +58,7 @@ async fn serve<F: Files>(
                 }
                 Command::Purge { keep } => {
                     log.store(std::mem::take(&mut batch));
-                    log.begin_purge(keep).run();
+                    log.begin_purge(keep, &config).run();
                 }
             }
             next = inbox.try_recv().ok();

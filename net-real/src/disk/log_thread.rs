@@ -104,7 +104,7 @@ fn serve<F: Files>(
                 }
                 Command::Purge { keep } => {
                     purge.wait();
-                    let purging = log.begin_purge(keep);
+                    let purging = log.begin_purge(keep, config);
                     if let Err(error) = purge.start("zebu-purge", reports, move || purging.run()) {
                         warn!("cannot start the thread of a purge: {error}");
                     }
@@ -188,6 +188,7 @@ mod tests {
         record_max: 1 << 20,
         commit_log_count: 100,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     };
 

@@ -159,8 +159,8 @@ impl<F: Files> LogWorker<F> {
     }
 
     /// Begins a purge, to be run anywhere: it touches nothing that is still written.
-    pub fn begin_purge(&self, keep: usize) -> Purge<F> {
-        Purge { files: self.files.clone(), keep }
+    pub fn begin_purge(&self, keep: usize, config: &StorageConfig) -> Purge<F> {
+        Purge { files: self.files.clone(), keep, config: config.clone() }
     }
 
     /// Reports that storage failed, once.
@@ -212,6 +212,7 @@ impl<F: Files> Snapshot<F> {
 pub struct Purge<F> {
     files: F,
     keep: usize,
+    config: StorageConfig,
 }
 
 impl<F: Files> Purge<F> {
@@ -225,7 +226,7 @@ impl<F: Files> Purge<F> {
     }
 
     fn try_run(&mut self) -> Result<usize, DiskError> {
-        let ops = purge_plan(&self.files, self.keep)?;
+        let ops = purge_plan(&self.files, self.keep, &self.config)?;
         for op in &ops {
             self.files.perform(op)?;
         }

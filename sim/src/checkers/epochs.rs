@@ -40,6 +40,11 @@ impl Check for Epochs {
     ) -> Result<(), Violation> {
         match what {
             Observation::Disk { server, .. } => self.on_disk(facts, *server),
+            // It knows of nothing that it promised, and everybody else must do without.
+            Observation::Wiped { server } => {
+                self.reached.remove(server);
+                Ok(())
+            }
             Observation::Started { server } => {
                 self.offered.retain(|(at, _), _| at != server);
                 self.on_disk(facts, *server)

@@ -13,6 +13,7 @@ use std::fmt::Debug;
 use crate::history::{Checker, Observation, View, Violation};
 use crate::scenario::ScenarioInfo;
 
+pub mod bounds;
 pub mod durability;
 pub mod election;
 pub mod epochs;
@@ -99,6 +100,7 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(watches::Watches::default()),
         Box::new(reads::Reads),
         Box::new(replicas::Replicas::default()),
+        Box::new(bounds::Bounds),
         Box::new(liveness::Liveness::default()),
     ]
 }

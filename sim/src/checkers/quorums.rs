@@ -75,7 +75,7 @@ impl Check for Quorums {
 fn newly_committed(facts: &Facts, by: ServerId) -> Result<(), Violation> {
     let Some(newest) = facts.news.committed.last() else { return Ok(()) };
     let zxid = newest.proposed.txn.header.zxid.0;
-    ensure(facts.is_quorum(|server| facts.has_durable(server, zxid)), "Z-QUOR", || {
+    ensure(facts.is_quorum(|server| facts.has_had_durable(server, zxid)), "Z-QUOR", || {
         let disks = facts.servers().iter().map(|s| (s.id, show(s.disk.durable())));
         let disks: Vec<_> = disks.collect();
         format!("{by:?} commits {}, durable are (id, zxid) {disks:?}", show(zxid))
@@ -120,7 +120,7 @@ impl Quorums {
                 let ready = |server: &super::facts::ServerFacts| {
                     let entered = server.disk.safe_epochs().1 == Some(epoch)
                         || self.entered.contains(&(server.id, epoch));
-                    entered && facts.has_durable(server, history)
+                    entered && facts.has_had_durable(server, history)
                 };
                 ensure(facts.is_quorum(ready), "Z-QUOR", || {
                     let state = facts.servers().iter();

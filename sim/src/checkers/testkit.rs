@@ -61,6 +61,8 @@ pub struct Bench {
     suite: Suite,
     disks: Vec<SimDisk>,
     pub databases: Vec<Option<Database>>,
+    /// Connections that watch, at each server.
+    pub watching: Vec<usize>,
     pub now: SimTime,
     ends: BTreeMap<(ServerId, String), u64>,
 }
@@ -75,6 +77,7 @@ impl Bench {
             suite: Suite::new(&info, checks),
             disks: vec![SimDisk::new(); servers],
             databases: vec![None; servers],
+            watching: vec![0; servers],
             now: 0,
             ends: BTreeMap::new(),
         };
@@ -98,12 +101,12 @@ impl Bench {
 
     pub fn see(&mut self, what: &Observation<'_>) -> Result<(), Violation> {
         self.now += 1;
-        let Self { suite, disks, databases, now, .. } = self;
-        with_view(disks, databases, *now, |view| suite.observe(view, what))
+        let Self { suite, disks, databases, watching, now, .. } = self;
+        with_view(disks, databases, watching, *now, |view| suite.observe(view, what))
     }
     pub fn finish(&mut self) -> Result<(), Violation> {
-        let Self { suite, disks, databases, now, .. } = self;
-        with_view(disks, databases, *now, |view| suite.finish(view))
+        let Self { suite, disks, databases, watching, now, .. } = self;
+        with_view(disks, databases, watching, *now, |view| suite.finish(view))
     }
 
     pub fn event(&mut self, server: ServerId, event: &Event) -> Result<(), Violation> {
@@ -342,12 +345,15 @@ pub fn info(servers: usize) -> ScenarioInfo {
         liveness_bound: 10_000 * MS,
         local_sessions: false,
         forgetful_observers: false,
+        frame_max: 0xfffff,
+        past: Vec::new(),
     }
 }
 
 fn with_view<T>(
     disks: &[SimDisk],
     databases: &[Option<Database>],
+    watching: &[usize],
     now: SimTime,
     then: impl FnOnce(&View<'_>) -> T,
 ) -> T {
@@ -359,6 +365,7 @@ fn with_view<T>(
             id: ServerId(at as i64 + 1),
             database: database.as_ref(),
             disk,
+            watching: watching.get(at).copied(),
         })
         .collect();
     then(&View { now, servers: &servers })

@@ -209,18 +209,21 @@ impl Director {
         let stage = Shared::new(count, seat_count);
         let ensemble = scenario.file.ensemble.ensemble();
         let handle = Handle::current();
+        let limits = scenario.file.ensemble.limits();
 
         let servers = (0..count).map(|index| {
             let config = scenario.config(id_of(index), ensemble.clone(), &profile);
             let storage = StorageConfig {
                 prealloc_bytes: profile.prealloc_bytes,
-                record_max: Limits::default().record_max,
+                record_max: limits.record_max,
                 commit_log_count: profile.commit_log_count,
                 layout: Layout::DEFAULT,
+                autocreate: true,
                 mutant: setup.mutant,
             };
-            let config = Config { mutant: setup.mutant, ..config };
+            let config = Config { mutant: setup.mutant, limits: limits.clone(), ..config };
             let sync = Duration::from_nanos(profile.sync_ns);
+            scenario.file.past.write(&mut stage.lock().machines[index].disk, &storage);
             let terms = ServerTerms { stage: stage.clone(), decide, config, storage, sync };
             stage.lock().machines[index].state = MachineState::Starting;
             let node = handle.create_node().name(format!("server {}", index + 1));

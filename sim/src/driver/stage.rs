@@ -169,6 +169,7 @@ fn views(machines: &[Machine]) -> Vec<ServerView<'_>> {
             id: id_of(index),
             database: machine.database.as_ref(),
             disk: &machine.disk,
+            watching: None,
         })
         .collect()
 }

@@ -169,6 +169,16 @@ impl Model {
         model
     }
 
+    /// Begins with what `past` did, before all history.
+    pub fn behind(past: &[Txn]) -> Self {
+        let mut model = Self::new();
+        for txn in past {
+            model.carry_out(&txn.header, &txn.body, &mut Vec::new());
+        }
+        model.digests = vec![(0, model.digest)];
+        model
+    }
+
     pub fn at(&self, path: &str, zxid: u64) -> Option<&Node> {
         self.paths.get(canonical(path))?.at(zxid).map(|node| &**node)
     }

@@ -176,6 +176,10 @@ impl Work {
                 }
                 Request::SetAcl { path, acl, version: -1 }
             }
+            OpKind::Odd => self.odd(draw),
+            OpKind::LongEphemeral => self.long_ephemeral(draw),
+            OpKind::LongWatch => self.long_watch(draw),
+            OpKind::LongNode => self.long_node(draw),
             OpKind::Strange => match draw.below(3) {
                 0 => Request::Check { path, version: -1 },
                 1 => Request::Unknown(4711),

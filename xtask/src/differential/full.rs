@@ -102,6 +102,7 @@ fn storage() -> StorageConfig {
         record_max: config.limits.record_max,
         commit_log_count: config.commit_log_count,
         layout: Layout::DEFAULT,
+        autocreate: true,
         mutant: None,
     }
 }

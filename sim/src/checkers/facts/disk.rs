@@ -145,11 +145,11 @@ impl DiskFacts {
             }
             DiskOp::Remove(name) => {
                 let name = Name::of(name);
-                self.names.remove(&name);
+                let id = self.names.remove(&name);
                 self.renames(name.clone());
                 let was_safe = self.safe_names.remove(&name).is_some();
                 let kept = matches!(name, Name::Log(_) | Name::Snapshot(_));
-                self.removed_unsynced[name.dir() as usize] |= kept && was_safe;
+                self.removed_unsynced[name.dir() as usize] |= was_safe && self.matters(&name, id);
                 kept
             }
             DiskOp::SyncDir(dir) => {
@@ -223,6 +223,21 @@ impl DiskFacts {
             self.durable = last.zxid;
         }
         same_epoch && goes_on && file.safe == file.chain.len()
+    }
+
+    /// Would this file, were it back, be a part of the history? What is below the newest snapshot is
+    /// none.
+    fn matters(&self, name: &Name, id: Option<u32>) -> bool {
+        let newest = self.snapshots(&self.names).next_back().unwrap_or(0);
+        match name {
+            Name::Snapshot(zxid) => *zxid > newest,
+            Name::Log(_) => {
+                let file = id.and_then(|id| self.files.get(&id));
+                let last = file.and_then(|file| file.chain.last());
+                last.is_some_and(|last| last.zxid > newest)
+            }
+            Name::AcceptedEpoch | Name::CurrentEpoch | Name::Other(_) => false,
+        }
     }
 
     fn sync_dir(&mut self, dir: Dir) {

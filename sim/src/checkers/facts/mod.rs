@@ -49,6 +49,8 @@ pub struct ServerFacts {
     /// It said UPTODATE in that epoch, or is alone and serves.
     pub established: bool,
     pub links: BTreeMap<LinkId, Link>,
+    /// What was durable when its disk was lost.
+    lost: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -121,11 +123,11 @@ pub struct Facts {
 impl Facts {
     pub fn new(info: ScenarioInfo) -> Self {
         Self {
-            info,
             now: 0,
             servers: Vec::new(),
             ledger: Ledger::default(),
-            model: Model::new(),
+            model: Model::behind(&info.past),
+            info,
             clients: BTreeMap::new(),
             writes: Lookup::default(),
             answered_upto: 0,
@@ -167,6 +169,11 @@ impl Facts {
     pub fn has_durable(&self, server: &ServerFacts, zxid: u64) -> bool {
         let durable = server.disk.durable();
         durable >= zxid && self.ledger.contains(durable, zxid) != Some(false)
+    }
+    /// The same of one that may have said so before its disk was lost.
+    pub fn has_had_durable(&self, server: &ServerFacts, zxid: u64) -> bool {
+        let had = server.lost >= zxid && self.ledger.contains(server.lost, zxid) != Some(false);
+        had || self.has_durable(server, zxid)
     }
     pub fn tick(&self) -> SimTime {
         self.info.tick_ms * 1_000_000
@@ -212,6 +219,11 @@ impl Facts {
                 let known = self.at(*server);
                 known.running = false;
                 known.leads = None;
+            }
+            Observation::Wiped { server } => {
+                let known = self.at(*server);
+                known.lost = known.disk.durable();
+                self.rescan(view, *server);
             }
             Observation::Event { server, event } => self.on_event(*server, event),
             Observation::Action { server, action } => self.on_action(*server, action)?,
