@@ -23,6 +23,7 @@ fn start(dir: Dir, name: &str, data: &[u8]) {
         commit_log_count: 10,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     };
     let disk = OneFile { file: FileName { dir, name: name.into() }, data };

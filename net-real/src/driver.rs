@@ -351,6 +351,7 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
                 }
             }
             Action::Store { ticket, op } => self.store.push((ticket, op)),
+            Action::ReadLog { link, above, upto } => self.disk.read_log(link, above, upto),
             Action::TakeSnapshot { database } => {
                 // After what was asked for before it.
                 if !self.store.is_empty() {

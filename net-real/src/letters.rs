@@ -22,7 +22,8 @@ mod tests {
 
     #[test]
     fn permissions() {
-        for (permissions, expected) in [(perms::ALL, "cdrwa"), (perms::READ, "r"), (0, ""), (32, "")]
+        for (permissions, expected) in
+            [(perms::ALL, "cdrwa"), (perms::READ, "r"), (0, ""), (32, "")]
         {
             assert_eq!(of(permissions), expected);
         }

@@ -248,6 +248,7 @@ impl ServerSettings {
             commit_log_count: config.commit_log_count,
             layout: Layout::DEFAULT,
             autocreate: true,
+            log_permille_max: 330,
             mutant: config.mutant,
         }
     }

@@ -39,6 +39,14 @@ pub enum What {
         server: u8,
         incarnation: u32,
     },
+    /// The log was read for a learner.
+    LogRead {
+        server: u8,
+        incarnation: u32,
+        conn: ConnKey,
+        above: u64,
+        upto: u64,
+    },
     /// A purge begins, or its operation is through.
     PurgeOp {
         server: u8,

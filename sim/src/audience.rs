@@ -190,6 +190,7 @@ fn event_kind(event: &Event) -> u64 {
         Event::SnapshotTaken { zxid } => 11 << 32 ^ zxid.0,
         Event::StoreFailed { .. } => 12 << 32,
         Event::Machine(_) => 13 << 32,
+        Event::LogRead { link, .. } => 15 << 32 | link.0,
         Event::ConnDrained { conn } => 14 << 32 | conn.0,
     }
 }

@@ -111,6 +111,7 @@ counters! {
     CodecRuns = "runs through the codecs";
     Refused = "refusals noted";
     Rollovers = "epochs used up";
+    LogsRead = "DIFFs from files";
     RottenSnapshots = "snapshots rotten";
     Purged = "files purged";
     Wipes = "disks wiped";

@@ -62,6 +62,9 @@ pub struct EnsembleSpec {
     pub frame_max: Option<usize>,
     /// Between two purges of a server, ms; never when absent.
     pub purge_ms: Option<u64>,
+    /// `snapshotSizeFactor`, thousandths.
+    #[serde(default = "log_permille_max")]
+    pub log_permille_max: Drawn,
     /// `db.autocreate`.
     #[serde(default = "yes")]
     pub autocreate: bool,
@@ -150,6 +153,9 @@ fn prealloc_bytes() -> Drawn {
 }
 fn container_check_ms() -> u64 {
     60_000
+}
+fn log_permille_max() -> Drawn {
+    Drawn::Range([0, 100_000])
 }
 fn yes() -> bool {
     true

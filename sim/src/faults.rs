@@ -111,6 +111,7 @@ impl Boundary {
             | Action::CloseLink { .. }
             | Action::CloseConn { .. }
             | Action::AwaitDrained { .. }
+            | Action::ReadLog { .. }
             | Action::TakeSnapshot { .. }
             | Action::Reconfigure { .. }
             | Action::Note(_)

@@ -102,6 +102,7 @@ mod tests {
             commit_log_count: 10,
             layout: Layout::DEFAULT,
             autocreate: true,
+            log_permille_max: 330,
             mutant: None,
         };
         let mut disk = SimDisk::new();

@@ -147,7 +147,11 @@ impl Process {
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.batch.is_none() && self.snapshot.is_none()
     }
-    /// Is the log thread about to cut or replace what is there?
+    /// Has the log thread nothing to do?
+    pub(crate) fn is_logged(&self) -> bool {
+        self.queue.is_empty() && self.batch.is_none()
+    }
+    /// Is it about to cut or replace what is there?
     pub(crate) fn replaces_history(&self) -> bool {
         self.batch.as_ref().is_some_and(|batch| batch.replaces)
     }
@@ -288,6 +292,7 @@ impl World {
             commit_log_count: self.profile.commit_log_count,
             layout: Layout::DEFAULT,
             autocreate: self.scenario.file.ensemble.autocreate,
+            log_permille_max: self.profile.log_permille_max,
             mutant: self.mutant,
         }
     }
@@ -355,6 +360,7 @@ impl World {
                     process.queue.push_back((ticket, op));
                 }
             }
+            Action::ReadLog { link, above, upto } => self.read_log(s, link, above, upto),
             Action::TakeSnapshot { database } => self.begin_snapshot(s, *database),
             // No scenario enables it yet.
             Action::Reconfigure { .. } => {}

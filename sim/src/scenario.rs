@@ -381,6 +381,7 @@ pub struct Profile {
     pub codec: bool,
     pub local_sessions: u64,
     pub counter_max: u32,
+    pub log_permille_max: u32,
 }
 
 impl Profile {
@@ -395,6 +396,7 @@ impl Profile {
             prealloc_bytes: file.ensemble.prealloc_bytes.draw(&mut of(5)),
             codec: file.run.codec.unwrap_or_else(|| of(6).one_in(4)),
             local_sessions: file.ensemble.local_sessions.draw(&mut of(7)),
+            log_permille_max: file.ensemble.log_permille_max.draw(&mut of(9)) as u32,
             counter_max: file
                 .ensemble
                 .counter_max

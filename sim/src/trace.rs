@@ -62,6 +62,9 @@ fn event_text(event: &Event) -> String {
             format!("Truncated {{ {ticket:?}, at {} }}", recovered.database.last_processed)
         }
         Event::Peer { link, message } => format!("link {}: {}", link.0, peer_text(message)),
+        Event::LogRead { link, above, entries } => {
+            format!("link {}: LogRead above {above}: {:?}", link.0, entries.as_ref().map(Vec::len))
+        }
         event => format!("{event:?}"),
     }
 }

@@ -1,18 +1,20 @@
-//! What happens to a server's files beside what it does with them itself: purges, rot, and a disk that
-//! is lost. With the last comes the operator, who says when a server may begin with nothing.
+//! What happens to a server's files beside what it writes: they are read for learners, purged, they
+//! rot, and a disk is lost. With the last comes the operator, who says when a server may begin with
+//! nothing.
 
 use std::collections::VecDeque;
 
-use zebu_core::ids::Zxid;
-use zebu_core::server::StoreOp;
-use zebu_core::storage::{Dir, Directory, DiskOp, FileName, PURGE_KEEPS_MIN, purge_plan};
+use zebu_core::ids::{LinkId, Zxid};
+use zebu_core::server::{Event, StoreOp};
+use zebu_core::storage::{Dir, Directory, DiskOp, FileName, PURGE_KEEPS_MIN, purge_plan, read_log};
 
 use crate::agenda::What;
 use crate::audience::Audience;
 use crate::counters::Counter;
-use crate::decide::Draw;
+use crate::decide::{About, Draw};
 use crate::disk::SimDisk;
 use crate::history::{Observation, SimTime, StopReason};
+use crate::net::ConnKey;
 use crate::process::{DiskDone, Node};
 use crate::world::World;
 
@@ -53,6 +55,33 @@ impl Upkeep {
             self.purge = None;
             self.snapshots = 0;
         }
+    }
+}
+
+/// Reading.
+impl World {
+    /// Beside everything else: it may take longer than anything that changes the files.
+    pub(crate) fn read_log(&mut self, s: usize, link: LinkId, above: Zxid, upto: Zxid) {
+        let node = &self.nodes[s];
+        let (server, incarnation) = (s as u8, node.incarnation);
+        let mut draw = self.decide.draw(About::DiskLatency, s as u64, link.0 << 20);
+        let usual = draw.around(self.profile.sync_ns);
+        let due = self.now + node.trouble.slow.stretch(self.now, usual);
+        let (conn, above, upto) = (ConnKey(link.0 as u32), above.0, upto.0);
+        self.agenda.push(due, What::LogRead { server, incarnation, conn, above, upto });
+    }
+
+    pub(crate) fn on_log_read(
+        &mut self,
+        s: usize,
+        conn: ConnKey,
+        [above, upto]: [Zxid; 2],
+        aud: &mut Audience,
+    ) {
+        let entries = read_log(&self.nodes[s].disk, above, upto, &self.storage_config());
+        let (link, entries) = (LinkId(conn.0.into()), entries.ok().flatten());
+        aud.counters.add(Counter::LogsRead, u64::from(entries.is_some()));
+        self.tell(s, Event::LogRead { link, above, entries }, aud);
     }
 }
 
@@ -101,7 +130,8 @@ impl World {
 
 /// Rot and loss.
 impl World {
-    /// The newest snapshot, where there is another one and the log from there on.
+    /// The newest snapshot, where there is another one and the log from there on. Of `s`, or of the
+    /// next server that is like that.
     pub(crate) fn rot_snapshot(
         &mut self,
         s: usize,
@@ -109,15 +139,10 @@ impl World {
         draw: &mut Draw,
         aud: &mut Audience,
     ) {
-        let node = &mut self.nodes[s];
-        let (snapshots, newest) = (node.upkeep.snapshots, node.upkeep.newest);
-        // At rest it has in its log what it has applied, and so what is in the snapshot.
-        let is_logged = node.process().is_some_and(|process| {
-            process.is_idle() && process.server.database().last_processed.0 > newest
-        });
-        if snapshots < 2 || !is_logged {
-            return;
-        }
+        let servers = self.nodes.len();
+        let mut each = (s..s + servers).map(|s| s % servers);
+        let Some(s) = each.find(|s| self.can_do_without_newest(*s)) else { return };
+        let newest = self.nodes[s].upkeep.newest;
         self.stop_for(s, StopReason::Kill, Some(downtime), aud);
         let node = &mut self.nodes[s];
         node.upkeep.snapshots = 0;
@@ -127,6 +152,17 @@ impl World {
         }
     }
 
+    fn can_do_without_newest(&mut self, s: usize) -> bool {
+        let node = &mut self.nodes[s];
+        let (snapshots, newest) = (node.upkeep.snapshots, node.upkeep.newest);
+        // When its log is at rest, it has there what it has applied, and so what is in the snapshot.
+        let is_logged = node.process().is_some_and(|process| {
+            process.is_logged() && process.server.database().last_processed.0 > newest
+        });
+        snapshots >= 2 && is_logged
+    }
+
+    /// Of `s`, or of the next one that runs.
     pub(crate) fn wipe(&mut self, s: usize, downtime: SimTime, aud: &mut Audience) {
         for node in &mut self.nodes {
             if node.is_serving() {
@@ -134,9 +170,12 @@ impl World {
             }
         }
         // More than one at a time is more than any ensemble promises to survive.
-        if self.nodes.iter().any(|node| node.upkeep.lost_at.is_some()) || self.nodes[s].is_down() {
+        if self.nodes.iter().any(|node| node.upkeep.lost_at.is_some()) {
             return;
         }
+        let servers = self.nodes.len();
+        let mut each = (s..s + servers).map(|s| s % servers);
+        let Some(s) = each.find(|s| !self.nodes[*s].is_down()) else { return };
         let lost_at = self.applied().max();
         self.stop_for(s, StopReason::PowerLoss, Some(downtime), aud);
         let node = &mut self.nodes[s];
@@ -187,7 +226,7 @@ impl SimDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::{About, Decide};
+    use crate::decide::Decide;
 
     #[test]
     fn one_bit_of_a_file_flips() {

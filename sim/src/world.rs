@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zebu_core::config::{Config, Ensemble, Limits};
-use zebu_core::ids::{ConnId, LinkId, ServerId};
+use zebu_core::ids::{ConnId, LinkId, ServerId, Zxid};
 use zebu_core::mutant::Mutant;
 use zebu_core::server::{Event, Note, Port, RoleName};
 
@@ -212,6 +212,11 @@ impl World {
             What::RecoveryOp { server, incarnation } => {
                 self.of_this_life(server, incarnation, aud, Self::on_recovery_op);
             }
+            What::LogRead { server, incarnation, conn, above, upto } => {
+                if self.nodes[server as usize].incarnation == incarnation {
+                    self.on_log_read(server as usize, conn, [above, upto].map(Zxid), aud);
+                }
+            }
             What::PurgeOp { server, incarnation } => {
                 self.of_this_life(server, incarnation, aud, Self::on_purge_op);
             }
@@ -257,6 +262,7 @@ impl World {
             | What::LogOp { server, .. }
             | What::SnapshotOp { server, .. }
             | What::RecoveryOp { server, .. }
+            | What::LogRead { server, .. }
             | What::PurgeOp { server, .. } => Some(server as usize),
             What::Client { client } => Some(self.clients[client as usize].host),
             What::NewClient { .. }

@@ -74,6 +74,13 @@ pub enum Event {
         ticket: Ticket,
         recovered: Box<Recovered>,
     },
+    /// The answer to [`Action::ReadLog`]: the transactions in order, or nothing, where the log has them
+    /// not, or too many.
+    LogRead {
+        link: LinkId,
+        above: Zxid,
+        entries: Option<Vec<Entry>>,
+    },
     /// A background snapshot is durable and visible.
     SnapshotTaken {
         zxid: Zxid,
@@ -120,6 +127,13 @@ pub enum Action {
     Store {
         ticket: Ticket,
         op: StoreOp,
+    },
+    /// Read the log above one transaction up to another, for the learner at `link`; beside everything
+    /// else. See [`crate::storage::read_log`].
+    ReadLog {
+        link: LinkId,
+        above: Zxid,
+        upto: Zxid,
     },
     /// Write this state as a snapshot, beside everything else; at most one is under way.
     TakeSnapshot {

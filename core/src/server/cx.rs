@@ -298,6 +298,7 @@ impl Cx {
             | Event::Peer { .. }
             | Event::LinkDown { .. }
             | Event::DialFailed { .. }
+            | Event::LogRead { .. }
             | Event::ConnOpen { .. }
             | Event::Machine(_)
             | Event::Client { .. }

@@ -136,6 +136,11 @@ impl Server {
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
             Event::Client { conn, request } => self.on_client(conn, request),
             Event::ConnGone { conn } => self.order.forget(conn),
+            Event::LogRead { link, above, entries } => {
+                if let Role::Leading(leading, _) = &mut self.role {
+                    leading.on_log_read(link, above, entries.as_deref(), &mut self.cx);
+                }
+            }
             Event::Machine(machine) => self.machine = *machine,
             Event::ConnDrained { conn } => self.order.on_drained(conn, &mut self.cx),
             event @ (Event::Durable { .. }

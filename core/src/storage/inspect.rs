@@ -65,6 +65,7 @@ pub(crate) fn reading(record_max: usize) -> StorageConfig {
         commit_log_count: 0,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     }
 }

@@ -30,6 +30,7 @@ mod log_file;
 mod overlay;
 mod packing;
 mod purge;
+mod range;
 mod recover;
 mod snapshot;
 mod stream;
@@ -42,6 +43,7 @@ pub use inspect::{
 };
 pub use layout::Layout;
 pub use purge::{PURGE_KEEPS_MIN, purge_plan};
+pub use range::read_log;
 pub use snapshot::{Loaded, Sections, SnapshotError, SnapshotWriter};
 pub use stream::{Dangling, StreamDecoder, StreamEncoder};
 
@@ -132,6 +134,9 @@ pub struct StorageConfig {
     /// `zookeeper.db.autocreate`: a disk that holds nothing is a new server's; default yes. Otherwise it
     /// is one that was lost, until somebody says that the server is new.
     pub autocreate: bool,
+    /// `zookeeper.snapshotSizeFactor`, thousandths: a learner is sent so much of the log in place of a
+    /// snapshot of the whole; 0 for none, default 330.
+    pub log_permille_max: u32,
     pub mutant: Option<Mutant>,
 }
 

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::ids::Zxid;
 use crate::mutant::Mutant;
 use crate::server::SyncKind;
+use crate::txn::Entry;
 
 use super::history::History;
 
@@ -22,7 +23,6 @@ pub struct Plan {
 
 /// Chooses for a learner whose log ends at `theirs`.
 // ZK: LearnerHandler.syncFollower, queueCommittedProposals (3.9)
-// Departs: no DIFF from log files; a learner behind the window gets SNAP.
 pub fn plan(theirs: Zxid, history: &History, config: &Config) -> Plan {
     let ours = history.delivered();
     let diff = |from| Plan { kind: SyncKind::Diff, zxid: ours, from };
@@ -65,6 +65,23 @@ pub fn plan(theirs: Zxid, history: &History, config: &Config) -> Plan {
     snap
 }
 
+/// Where the log's files may have what a learner lacks whose log ends at `theirs`, because the window
+/// begins later: up to where they are needed.
+// ZK: LearnerHandler.syncFollower: getProposalsFromTxnLog (3.9)
+pub fn in_files(theirs: Zxid, history: &History, config: &Config) -> Option<Zxid> {
+    let oldest = history.window().front().map_or(history.delivered(), Entry::zxid);
+    let is_there = theirs >= history.base() && theirs < oldest;
+    (is_there && plan(theirs, history, config).kind == SyncKind::Snap).then_some(oldest)
+}
+
+/// With what the files have above `theirs`. Nothing, when the window has moved on beyond it.
+pub fn plan_with(theirs: Zxid, files: &[Entry], history: &History) -> Option<Plan> {
+    let (last, ours) = (files.last()?.zxid(), history.delivered());
+    let mut window = history.window().iter().map(Entry::zxid);
+    let touches = last == ours || window.any(|zxid| zxid == last || zxid.follows(last));
+    touches.then_some(Plan { kind: SyncKind::Diff, zxid: ours, from: last })
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
@@ -74,7 +91,7 @@ mod tests {
     use crate::ids::{Epoch, ServerId, SessionId, Xid};
     use crate::proto::ErrorCode;
     use crate::time::WallTime;
-    use crate::txn::{Entry, Txn, TxnBody, TxnHeader};
+    use crate::txn::{Txn, TxnBody, TxnHeader};
 
     fn z(epoch: u32, counter: u32) -> Zxid {
         Zxid::new(Epoch(epoch), counter)
@@ -86,12 +103,37 @@ mod tests {
         Entry { txn: Txn { header, body, digest: None }.into(), payload: Default::default() }
     }
 
-    /// A leader whose window is 1:5 1:6 1:7 2:1 2:2.
-    fn chosen(theirs: Zxid) -> Plan {
+    /// A leader whose window is 1:5 1:6 1:7 2:1 2:2, whose log goes back to 1:2.
+    fn history() -> History {
         let window: Vec<_> =
             [z(1, 5), z(1, 6), z(1, 7), z(2, 1), z(2, 2)].into_iter().map(entry).collect();
-        let history = History::recovered(z(1, 4), z(2, 2), window, 500);
-        plan(theirs, &history, &Config::new(ServerId(1), Ensemble::default()))
+        History::recovered(z(1, 2), z(2, 2), window, 500)
+    }
+    fn config() -> Config {
+        Config::new(ServerId(1), Ensemble::default())
+    }
+    fn chosen(theirs: Zxid) -> Plan {
+        plan(theirs, &history(), &config())
+    }
+
+    #[test]
+    fn files_are_asked_for_what_the_window_lacks() {
+        for (theirs, upto) in [
+            (z(1, 1), None), // below what there is
+            (z(1, 2), Some(z(1, 5))),
+            (z(1, 3), Some(z(1, 5))),
+            (z(1, 4), None), // the window touches them
+            (z(2, 1), None),
+            (z(2, 4), None),
+        ] {
+            assert_eq!(in_files(theirs, &history(), &config()), upto, "learner at {theirs}");
+        }
+        let files: Vec<_> = [z(1, 3), z(1, 4), z(1, 5)].into_iter().map(entry).collect();
+        let whole = Plan { kind: SyncKind::Diff, zxid: z(2, 2), from: z(1, 5) };
+        assert_eq!(plan_with(z(1, 2), &files, &history()), Some(whole));
+        assert_eq!(plan_with(z(1, 2), &files[..2], &history()).map(|p| p.from), Some(z(1, 4)));
+        assert_eq!(plan_with(z(1, 2), &files[..1], &history()), None);
+        assert_eq!(plan_with(z(1, 2), &[], &history()), None);
     }
 
     #[test]

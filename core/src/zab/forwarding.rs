@@ -21,16 +21,19 @@ use super::catch_up;
 use super::learner_link::{LearnerLink, LearnerState};
 
 /// Sends one learner what it lacks, then NEWLEADER, and takes it into the forwarding set, all in one
-/// step: no commit can fall between.
+/// step: no commit can fall between. `files` is what the log's files had for it.
 // Zab: phase 2, step l.2.1 · ZK: LearnerHandler.syncFollower, Leader.startForwarding (3.9)
 pub(crate) fn synchronize(
     link: LinkId,
     learner: &mut LearnerLink,
     last: Zxid,
+    files: &[Entry],
     epoch: Epoch,
     cx: &mut Cx,
 ) {
-    let plan = catch_up::plan(last, &cx.history, &cx.config);
+    let from_files = catch_up::plan_with(last, files, &cx.history);
+    let files = if from_files.is_some() { files } else { &[] };
+    let plan = from_files.unwrap_or_else(|| catch_up::plan(last, &cx.history, &cx.config));
     if let Some(id) = learner.id {
         let (how, from, upto) = (plan.kind, last, cx.history.delivered());
         cx.note(Note::Sync { learner: id, how, from, upto });
@@ -45,8 +48,8 @@ pub(crate) fn synchronize(
         }
     }
     let gap = usize::from(cx.config.planted(Mutant::SyncForwardGap) && cx.serving.is_some());
-    let missing: Vec<_> =
-        cx.history.window().iter().filter(|e| e.zxid() > plan.from).skip(gap).cloned().collect();
+    let window = cx.history.window().iter().filter(|e| e.zxid() > plan.from).skip(gap);
+    let missing: Vec<_> = files.iter().chain(window).cloned().collect();
     for entry in missing {
         let zxid = entry.zxid();
         cx.send(link, QuorumPacket::Proposal(entry));

@@ -15,11 +15,13 @@ use crate::mutant::Mutant;
 use crate::proto::{Forwarded, LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
 use crate::server::links::Parked;
-use crate::server::{CloseReason, Note, PeerMessage, Port, Ticket};
+use crate::server::{Action, CloseReason, Note, PeerMessage, Port, Ticket};
 use crate::time::Instant;
+use crate::txn::Entry;
 
 use super::PeerMisbehaved;
 use super::broadcast::{Broadcast, Certainty, Origin, Question};
+use super::catch_up;
 use super::discovery::{CollectingEpochAcks, ProposingEpoch};
 use super::follower::LEARNER_PROTOCOL_VERSION;
 use super::forwarding;
@@ -354,8 +356,29 @@ impl Leading {
         let Some(epoch) = self.epoch() else { return };
         for (&link, learner) in &mut self.learners {
             if let LearnerState::AwaitingSync { last } = learner.state {
-                forwarding::synchronize(link, learner, last, epoch, cx);
+                match catch_up::in_files(last, &cx.history, &cx.config) {
+                    Some(upto) => {
+                        learner.state = LearnerState::AwaitingLog { last };
+                        cx.push(Action::ReadLog { link, above: last, upto });
+                    }
+                    None => forwarding::synchronize(link, learner, last, &[], epoch, cx),
+                }
             }
+        }
+    }
+
+    /// What the log's files have for a learner that is far behind.
+    pub(crate) fn on_log_read(
+        &mut self,
+        link: LinkId,
+        above: Zxid,
+        entries: Option<&[Entry]>,
+        cx: &mut Cx,
+    ) {
+        let Some(epoch) = self.epoch() else { return };
+        let Some(learner) = self.learners.get_mut(&link) else { return };
+        if learner.state == (LearnerState::AwaitingLog { last: above }) {
+            forwarding::synchronize(link, learner, above, entries.unwrap_or_default(), epoch, cx);
         }
     }
 

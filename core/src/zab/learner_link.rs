@@ -4,6 +4,7 @@
 //! ```text
 //!   Greeting --FOLLOWERINFO--> AwaitingEpoch --LEADERINFO sent--> Accepting --ACKEPOCH--> AwaitingSync
 //!   AwaitingSync --history and NEWLEADER sent--> Syncing --ACK--> Acked --UPTODATE sent--> Active
+//!   AwaitingSync --far behind--> AwaitingLog --log read--> (history and NEWLEADER sent)
 //! ```
 //! From `Syncing` on a learner is in the forwarding set: every later packet goes to it. All go the
 //! same way; but only a voter that follows is ever asked for its word, see [`LearnerLink::speaks_for`].
@@ -45,7 +46,13 @@ pub(crate) enum LearnerState {
     Greeting,
     AwaitingEpoch,
     Accepting,
-    AwaitingSync { last: Zxid },
+    AwaitingSync {
+        last: Zxid,
+    },
+    /// What it lacks is being read from the log's files.
+    AwaitingLog {
+        last: Zxid,
+    },
     Syncing,
     Acked,
     Active,
@@ -58,7 +65,9 @@ impl LearnerState {
             Self::Greeting => "discovery, before FOLLOWERINFO",
             Self::AwaitingEpoch => "discovery, before LEADERINFO",
             Self::Accepting => "discovery, before ACKEPOCH",
-            Self::AwaitingSync { .. } => "synchronization, before its begin",
+            Self::AwaitingSync { .. } | Self::AwaitingLog { .. } => {
+                "synchronization, before its begin"
+            }
             Self::Syncing => "synchronization, before the ACK of NEWLEADER",
             Self::Acked => "synchronization, before UPTODATE",
             Self::Active => "broadcast",
@@ -112,7 +121,8 @@ impl LearnerLink {
             LearnerState::Greeting
             | LearnerState::AwaitingEpoch
             | LearnerState::Accepting
-            | LearnerState::AwaitingSync { .. } => false,
+            | LearnerState::AwaitingSync { .. }
+            | LearnerState::AwaitingLog { .. } => false,
         }
     }
 
@@ -124,6 +134,7 @@ impl LearnerLink {
             | LearnerState::AwaitingEpoch
             | LearnerState::Accepting
             | LearnerState::AwaitingSync { .. }
+            | LearnerState::AwaitingLog { .. }
             | LearnerState::Syncing => false,
         }
     }

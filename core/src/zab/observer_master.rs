@@ -166,7 +166,7 @@ impl ObserverMaster {
                     cx.send(link, QuorumPacket::LeaderInfo { epoch, protocol_version });
                 }
                 LearnerState::AwaitingSync { last } => match place(last, epoch, cx) {
-                    Place::Known => forwarding::synchronize(link, observer, last, epoch, cx),
+                    Place::Known => forwarding::synchronize(link, observer, last, &[], epoch, cx),
                     Place::Ahead => {}
                     Place::Later => later.push(link),
                 },
@@ -176,6 +176,7 @@ impl ObserverMaster {
                 }
                 LearnerState::Greeting
                 | LearnerState::Accepting
+                | LearnerState::AwaitingLog { .. }
                 | LearnerState::Syncing
                 | LearnerState::Active => {}
             }

@@ -14,11 +14,7 @@ pub(crate) fn create(path: &str, flags: i32) -> Request {
 }
 
 /// What the client was answered since, and nothing else.
-pub(crate) fn results(
-    c: &mut Cluster,
-    server: i64,
-    conn: u64,
-) -> Vec<Result<Response, ErrorCode>> {
+pub(crate) fn results(c: &mut Cluster, server: i64, conn: u64) -> Vec<Result<Response, ErrorCode>> {
     let result = |message| match message {
         ClientMessage::Reply { result, .. } => result,
         other => panic!("{other:?}"),

@@ -210,6 +210,13 @@ impl Cluster {
                 self.closed.insert((id, conn));
             }
             Action::Store { ticket, op } => self.store(id, ticket, op),
+            Action::ReadLog { link, above, upto } => {
+                let log = &self.disks[&id].log;
+                let behind = log.iter().position(|e| e.zxid() == above).map(|at| &log[at + 1..]);
+                let needed = behind.map(|log| log.iter().filter(|e| e.zxid() <= upto).cloned());
+                let entries = needed.map(Iterator::collect);
+                self.events.push_back((id, Event::LogRead { link, above, entries }));
+            }
             Action::TakeSnapshot { database } => {
                 let zxid = database.last_processed;
                 self.events.push_back((id, Event::SnapshotTaken { zxid }));

@@ -2,10 +2,7 @@
 
 use zebu_core::config::{Config, MemberRole};
 use zebu_core::ids::{Epoch, ServerId, SessionId};
-use zebu_core::proto::{
-    ClientMessage, ErrorCode, FourLetterWord, QuorumPacket,
-    Request, Response,
-};
+use zebu_core::proto::{ClientMessage, ErrorCode, FourLetterWord, QuorumPacket, Request, Response};
 use zebu_core::server::Note;
 
 use crate::asking::{create, results, word};

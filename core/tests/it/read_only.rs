@@ -3,8 +3,7 @@
 use zebu_core::config::Config;
 use zebu_core::ids::{ConnId, ServerId, SessionId};
 use zebu_core::proto::{
-    Acl, ClientMessage, ErrorCode, FourLetterWord, MultiResult,
-    Request, Response,
+    Acl, ClientMessage, ErrorCode, FourLetterWord, MultiResult, Request, Response,
 };
 use zebu_core::time::Duration;
 

@@ -204,6 +204,7 @@ fn open(files: &Files) -> (Database, Vec<DiskOp>) {
         commit_log_count: 500,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     };
     let (_, recovered, repairs) = Storage::open(config, files).expect("a disk to start from");

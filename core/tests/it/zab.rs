@@ -4,7 +4,7 @@ use zebu_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use zebu_core::proto::{
     Acl, ClientMessage, CreateRequest, ErrorCode, QuorumPacket, Request, Response,
 };
-use zebu_core::server::Note;
+use zebu_core::server::{Note, SyncKind};
 use zebu_core::txn::TxnBody;
 
 use crate::cluster::Cluster;
@@ -347,4 +347,49 @@ fn sync_answers_behind_the_writes_before_it() {
         })
         .collect();
     assert_eq!(xids, [1, 2, 3]);
+}
+
+/// A learner that lacks more than the window has is sent the log; a snapshot is for those whose history
+/// the log does not hold.
+#[test]
+fn what_the_window_lacks_the_files_may_have() {
+    let mut c = Cluster::tuned(3, |config| config.commit_log_count = 5);
+    c.run_ms(300);
+    c.connect(2, 1);
+    c.send(2, 1, 1, create("/before"));
+    c.crash(ServerId(1));
+    for n in 2..30 {
+        c.send(2, 1, n, create(&format!("/n{n}")));
+    }
+    assert_eq!(c.replies(2, 1).len(), 29);
+    c.notes.clear();
+    c.start(ServerId(1));
+    c.run_ms(1000);
+    let how = c.notes.iter().find_map(|(at, note)| match note {
+        Note::Sync { learner, how, .. } if *at == ServerId(3) && learner.0 == 1 => Some(*how),
+        _ => None,
+    });
+    assert_eq!(how, Some(SyncKind::Diff));
+    assert_eq!(c.servers[&ServerId(1)].mode(), "follower");
+    assert!(c.servers[&ServerId(1)].database().tree.get("/n29").is_some());
+}
+
+/// JIRA: ZOOKEEPER-1277
+#[test]
+fn a_counter_that_is_used_up_ends_its_epoch() {
+    let mut c = Cluster::tuned(3, |config| config.edges.counter_max = 4);
+    c.run_ms(300);
+    c.connect(1, 1);
+    for n in 1..=3 {
+        c.send(1, 1, n, create(&format!("/n{n}")));
+    }
+    assert_eq!(c.replies(1, 1).last(), Some(&created(Zxid::new(Epoch(1), 4), 3, "/n3")));
+    c.send(1, 1, 4, create("/lost"));
+    c.run_ms(1000);
+    assert_eq!(c.replies(1, 1), []);
+    c.connect(1, 2);
+    c.send(1, 2, 1, create("/next"));
+    assert_eq!(c.replies(1, 2), [created(Zxid::new(Epoch(2), 2), 1, "/next")]);
+    let tree = &c.servers[&ServerId(2)].database().tree;
+    assert!(tree.get("/n3").is_some() && tree.get("/lost").is_none());
 }

@@ -3,7 +3,9 @@
 
 use zebu_core::ids::Zxid;
 use zebu_core::server::{Epochs, StoreOp};
-use zebu_core::storage::{Dir, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig};
+use zebu_core::storage::{
+    Dir, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig, read_log,
+};
 
 use crate::crash::{entry, zxid};
 use crate::model_disk::{ModelDisk, changes};
@@ -359,4 +361,23 @@ fn a_lost_disk_is_no_new_servers() {
     let open = |disk: &ModelDisk| Storage::open(config.clone(), disk).err();
     assert_eq!(open(&ModelDisk::default()), Some(RecoverError::NoDatabase));
     assert_eq!(open(&disk(3, &[1], &[])), None);
+}
+
+#[test]
+fn a_part_of_the_log_is_read_for_who_lacks_it() {
+    let disk = disk(9, &[4, 7], &[3, 8]);
+    let with = |log_permille_max, above, upto| {
+        let config = StorageConfig { log_permille_max, ..config() };
+        let read = read_log(&disk, above, zxid(1, upto), &config).unwrap();
+        read.map(|entries| entries.iter().map(|entry| entry.zxid().counter()).collect::<Vec<_>>())
+    };
+    let read = |above, upto| with(1_000_000, zxid(1, above), upto);
+    assert_eq!(read(2, 8), Some(vec![3, 4, 5, 6, 7, 8]));
+    assert_eq!(read(6, 7), Some(vec![7]));
+    assert_eq!(read(9, 9), None, "there is nothing above");
+    assert_eq!(read(2, 12), None, "it ends before");
+    assert_eq!(with(1_000_000, zxid(2, 1), 9), None, "not ours");
+    assert_eq!(with(1_000_000, zxid(0, 5), 9), None, "not ours either");
+    assert_eq!(with(1, zxid(1, 2), 8), None, "a snapshot is less");
+    assert_eq!(with(0, zxid(1, 6), 7), None, "not wanted");
 }

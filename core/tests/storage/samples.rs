@@ -19,6 +19,7 @@ pub(crate) fn config() -> StorageConfig {
         commit_log_count: 1000,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     }
 }

@@ -56,6 +56,9 @@ async fn serve<F: Files>(
                     log.begin_snapshot(*database, &config).write();
                     yield_now().await;
                 }
+                Command::ReadLog { link, above, upto } => {
+                    log.begin_read(link, [above, upto], &config).run();
+                }
                 Command::Purge { keep } => {
                     log.store(std::mem::take(&mut batch));
                     log.begin_purge(keep, &config).run();

@@ -102,6 +102,15 @@ fn serve<F: Files>(
                         log.fail(format!("cannot start the snapshot's thread: {error}"));
                     }
                 }
+                Command::ReadLog { link, above, upto } => {
+                    // Several learners may come at once. What cuts the log meanwhile ends their term.
+                    let reading = log.begin_read(link, [above, upto], config);
+                    let mut read = Background::default();
+                    if let Err(error) = read.start("zebu-read", reports, move || reading.run()) {
+                        warn!("cannot start a thread to read the log: {error}");
+                        reports.send(Event::LogRead { link, above, entries: None });
+                    }
+                }
                 Command::Purge { keep } => {
                     purge.wait();
                     let purging = log.begin_purge(keep, config);
@@ -189,6 +198,7 @@ mod tests {
         commit_log_count: 100,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     };
 

@@ -18,9 +18,11 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
+use zebu_core::ids::{LinkId, Zxid};
 use zebu_core::server::{Event, Recovered, StoreOp, Ticket};
 use zebu_core::storage::{
     Directory, DiskError, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig, purge_plan,
+    read_log,
 };
 use zebu_core::tree::Database;
 
@@ -44,6 +46,8 @@ pub trait RunningDisk: Send + 'static {
     fn store(&mut self, ops: Vec<(Ticket, StoreOp)>);
     /// Writes a snapshot beside everything else. Answered by `SnapshotTaken` or `StoreFailed`.
     fn take_snapshot(&mut self, database: Box<Database>);
+    /// Reads a part of the log beside everything else. Answered by `LogRead`.
+    fn read_log(&mut self, link: LinkId, above: Zxid, upto: Zxid);
     /// Finishes what was asked for, and lets go of the files.
     fn close(self) -> impl Future<Output = ()> + Send;
 }
@@ -163,6 +167,17 @@ impl<F: Files> LogWorker<F> {
         Purge { files: self.files.clone(), keep, config: config.clone() }
     }
 
+    /// Begins to read a part of the log, to be run anywhere.
+    pub fn begin_read(
+        &self,
+        link: LinkId,
+        [above, upto]: [Zxid; 2],
+        config: &StorageConfig,
+    ) -> ReadLog<F> {
+        let (files, reports, config) = (self.files.clone(), self.reports.clone(), config.clone());
+        ReadLog { files, reports, config, link, above, upto }
+    }
+
     /// Reports that storage failed, once.
     pub fn fail(&mut self, what: String) {
         self.failed = true;
@@ -204,6 +219,29 @@ impl<F: Files> Snapshot<F> {
             }
         }
         self.reports.send(Event::SnapshotTaken { zxid: self.zxid });
+    }
+}
+
+/// A part of the log that is about to be read.
+#[derive(Debug)]
+pub struct ReadLog<F> {
+    files: F,
+    reports: Reports,
+    config: StorageConfig,
+    link: LinkId,
+    above: Zxid,
+    upto: Zxid,
+}
+
+impl<F: Files> ReadLog<F> {
+    /// A failure costs a snapshot, so it is only logged.
+    pub fn run(self) {
+        let Self { files, reports, config, link, above, upto } = self;
+        let entries = read_log(&files, above, upto, &config).unwrap_or_else(|error| {
+            warn!("cannot read the log above {above:x} for a learner: {error}");
+            None
+        });
+        reports.send(Event::LogRead { link, above, entries });
     }
 }
 

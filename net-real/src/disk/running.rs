@@ -3,6 +3,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use zebu_core::ids::{LinkId, Zxid};
 use zebu_core::server::{StoreOp, Ticket};
 use zebu_core::tree::Database;
 
@@ -13,6 +14,7 @@ use crate::settings::AutoPurge;
 pub(super) enum Command {
     Store(Vec<(Ticket, StoreOp)>),
     TakeSnapshot(Box<Database>),
+    ReadLog { link: LinkId, above: Zxid, upto: Zxid },
     Purge { keep: usize },
 }
 
@@ -57,6 +59,9 @@ impl RunningDisk for RunningLog {
     }
     fn take_snapshot(&mut self, database: Box<Database>) {
         self.tell(Command::TakeSnapshot(database));
+    }
+    fn read_log(&mut self, link: LinkId, above: Zxid, upto: Zxid) {
+        self.tell(Command::ReadLog { link, above, upto });
     }
     async fn close(self) {
         drop(self.commands);

@@ -15,6 +15,7 @@ impl Reader {
         self.records(keys, settings);
         self.layout(keys, &mut settings.storage.layout);
         self.syncing(keys, settings);
+        self.catch_up(keys, settings);
         for (key, may) in [
             ("datadir.autocreate", &mut settings.birth.directories),
             ("db.autocreate", &mut settings.birth.database),
@@ -57,6 +58,13 @@ impl Reader {
         if let Some(kilobytes) = self.value::<i64>(keys, "txnLogSizeLimitInKb", "a whole number") {
             let most = u64::try_from(kilobytes).ok().filter(|most| *most > 0);
             layout.log_bytes = most.map(|most| most.saturating_mul(KILOBYTE));
+        }
+    }
+
+    // ZK: ZKDatabase: zookeeper.snapshotSizeFactor (3.9): negative for none
+    fn catch_up(&mut self, keys: &Properties, settings: &mut ServerSettings) {
+        if let Some(share) = self.value::<f64>(keys, "snapshotSizeFactor", "a number") {
+            settings.storage.log_permille_max = (share * 1000.0).round() as u32;
         }
     }
 

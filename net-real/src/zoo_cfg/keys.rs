@@ -37,8 +37,7 @@ const CACHES: Effect = Effect::Moot("answers are not cached");
 const BATCHES: Effect = Effect::Moot("what comes while the disk syncs is synced next, together");
 const INIT_LIMIT: Effect = Effect::Moot("initLimit bounds that too");
 const SILENCE: Effect = Effect::Moot("a connection of the election may be silent for ever");
-const CATCH_UP: Effect =
-    Effect::Moot("a learner gets a snapshot when the log in memory is too short");
+const CATCH_UP: Effect = Effect::Moot("a learner gets a snapshot when the log is too short for it");
 const HISTORY: Effect = Effect::Moot("a log is never replayed without the snapshot below it");
 
 /// Keys by their full name, as they stand in zoo.cfg.
@@ -241,7 +240,7 @@ const KEYS: &[(&str, Effect)] = {
         ("snapSizeLimitInKb", Used),
         ("snapshot.compression.method", PACKED),
         ("snapshot.trust.empty", HISTORY),
-        ("snapshotSizeFactor", CATCH_UP),
+        ("snapshotSizeFactor", Used),
         ("sslQuorumReloadCertFiles", TLS),
         ("syncEnabled", Used),
         ("tcpKeepAlive", Used),

@@ -206,6 +206,12 @@ db.autocreate=false
     assert_eq!(off.config.records.snap_bytes, 0);
     assert_eq!((off.storage.layout, off.syncing), (by_default.storage.layout, by_default.syncing));
     assert_eq!(by_default.storage.layout, Layout::DEFAULT);
+
+    assert_eq!(by_default.storage.log_permille_max, 330);
+    for (share, permille) in [("0.5", 500), ("2", 2000), ("-1", 0)] {
+        let settings = with(&format!("snapshotSizeFactor={share}\n")).settings;
+        assert_eq!(settings.storage.log_permille_max, permille, "{share}");
+    }
 }
 
 #[test]

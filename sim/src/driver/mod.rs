@@ -219,6 +219,7 @@ impl Director {
                 commit_log_count: profile.commit_log_count,
                 layout: Layout::DEFAULT,
                 autocreate: true,
+                log_permille_max: profile.log_permille_max,
                 mutant: setup.mutant,
             };
             let config = Config { mutant: setup.mutant, limits: limits.clone(), ..config };

@@ -103,6 +103,7 @@ fn storage() -> StorageConfig {
         commit_log_count: config.commit_log_count,
         layout: Layout::DEFAULT,
         autocreate: true,
+        log_permille_max: 330,
         mutant: None,
     }
 }
