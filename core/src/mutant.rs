@@ -61,6 +61,8 @@ mutants! {
     SyncForwardGap = "sync_forward_gap" => "Z-MSG D-HOLE Z-AGR";
     /// The leader only sees that its own zxid is larger and sends DIFF.
     SyncDiffOnNewerEpoch = "sync_diff_on_newer_epoch" => "Z-MSG Z-AGR T-EQ";
+    /// What the log's files have is sent with what is in memory, whether or not they touch.
+    SyncGapUnchecked = "sync_gap_unchecked" => "Z-MSG D-HOLE Z-AGR";
     /// TRUNC keeps one record too many.
     TruncOffByOne = "trunc_off_by_one" => "D-MEM Z-INT";
     /// A proposal is acknowledged before it is durable.

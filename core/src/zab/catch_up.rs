@@ -74,12 +74,16 @@ pub fn in_files(theirs: Zxid, history: &History, config: &Config) -> Option<Zxid
     (is_there && plan(theirs, history, config).kind == SyncKind::Snap).then_some(oldest)
 }
 
-/// With what the files have above `theirs`. Nothing, when the window has moved on beyond it.
-pub fn plan_with(theirs: Zxid, files: &[Entry], history: &History) -> Option<Plan> {
+/// With what the files had. Nothing, when they had nothing or the window has moved on beyond it.
+pub fn plan_with(files: &[Entry], history: &History, config: &Config) -> Option<Plan> {
     let (last, ours) = (files.last()?.zxid(), history.delivered());
     let mut window = history.window().iter().map(Entry::zxid);
     let touches = last == ours || window.any(|zxid| zxid == last || zxid.follows(last));
-    touches.then_some(Plan { kind: SyncKind::Diff, zxid: ours, from: last })
+    (touches || config.planted(Mutant::SyncGapUnchecked)).then_some(Plan {
+        kind: SyncKind::Diff,
+        zxid: ours,
+        from: last,
+    })
 }
 
 #[cfg(test)]
@@ -130,10 +134,10 @@ mod tests {
         }
         let files: Vec<_> = [z(1, 3), z(1, 4), z(1, 5)].into_iter().map(entry).collect();
         let whole = Plan { kind: SyncKind::Diff, zxid: z(2, 2), from: z(1, 5) };
-        assert_eq!(plan_with(z(1, 2), &files, &history()), Some(whole));
-        assert_eq!(plan_with(z(1, 2), &files[..2], &history()).map(|p| p.from), Some(z(1, 4)));
-        assert_eq!(plan_with(z(1, 2), &files[..1], &history()), None);
-        assert_eq!(plan_with(z(1, 2), &[], &history()), None);
+        assert_eq!(plan_with(&files, &history(), &config()), Some(whole));
+        assert_eq!(plan_with(&files[..2], &history(), &config()).map(|p| p.from), Some(z(1, 4)));
+        assert_eq!(plan_with(&files[..1], &history(), &config()), None);
+        assert_eq!(plan_with(&[], &history(), &config()), None);
     }
 
     #[test]

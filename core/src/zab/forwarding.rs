@@ -31,7 +31,7 @@ pub(crate) fn synchronize(
     epoch: Epoch,
     cx: &mut Cx,
 ) {
-    let from_files = catch_up::plan_with(last, files, &cx.history);
+    let from_files = catch_up::plan_with(files, &cx.history, &cx.config);
     let files = if from_files.is_some() { files } else { &[] };
     let plan = from_files.unwrap_or_else(|| catch_up::plan(last, &cx.history, &cx.config));
     if let Some(id) = learner.id {

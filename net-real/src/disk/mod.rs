@@ -194,7 +194,7 @@ pub fn replaces_history(ops: &[(Ticket, StoreOp)]) -> bool {
 /// A snapshot that is being written.
 #[derive(Debug)]
 pub struct Snapshot<F> {
-    zxid: zebu_core::ids::Zxid,
+    zxid: Zxid,
     writer: SnapshotWriter,
     files: F,
     reports: Reports,

@@ -19,7 +19,7 @@ use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle, Runtime};
 use madsim::task::NodeId;
 use tokio::time::{sleep, sleep_until};
-use zebu_core::config::{Config, Ensemble, Limits};
+use zebu_core::config::{Config, Ensemble};
 use zebu_core::mutant::Mutant;
 use zebu_core::storage::{Layout, StorageConfig};
 use zebu_net_real::disk::log_task::TaskDisk;
