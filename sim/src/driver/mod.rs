@@ -468,7 +468,9 @@ impl Director {
             | FaultClass::ClockJump
             | FaultClass::ClockDrift
             | FaultClass::ClientPause
-            | FaultClass::ClientCrash => {
+            | FaultClass::ClientCrash
+            | FaultClass::RottenSnapshot
+            | FaultClass::Wipe => {
                 self.left_out += 1;
                 return;
             }
