@@ -65,7 +65,7 @@ impl World {
         let node = &self.nodes[s];
         let (server, incarnation) = (s as u8, node.incarnation);
         let mut draw = self.decide.draw(About::DiskLatency, s as u64, link.0 << 20);
-        let usual = draw.around(self.profile.sync_ns);
+        let usual = draw.magnitude(self.profile.sync_ns, 100 * self.profile.sync_ns);
         let due = self.now + node.trouble.slow.stretch(self.now, usual);
         let (conn, above, upto) = (ConnKey(link.0 as u32), above.0, upto.0);
         self.agenda.push(due, What::LogRead { server, incarnation, conn, above, upto });
@@ -239,7 +239,7 @@ mod tests {
         disk.perform(&DiskOp::Write { file: file.clone(), offset: 0, bytes }).unwrap();
         assert!(disk.flip(&file, &mut draw));
         let mut found = [0; 40];
-        assert_eq!(disk.durable().read(&file, 0, &mut found), Ok(40));
+        assert_eq!(disk.read(&file, 0, &mut found), Ok(40));
         assert_eq!(found.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
     }
 }

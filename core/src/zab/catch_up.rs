@@ -78,7 +78,10 @@ pub fn in_files(theirs: Zxid, history: &History, config: &Config) -> Option<Zxid
 pub fn plan_with(files: &[Entry], history: &History, config: &Config) -> Option<Plan> {
     let (last, ours) = (files.last()?.zxid(), history.delivered());
     let mut window = history.window().iter().map(Entry::zxid);
-    let touches = last == ours || window.any(|zxid| zxid == last || zxid.follows(last));
+    // What an epoch begins behind is not to be seen from its first transaction.
+    let front = window.clone().next();
+    let follows = front.is_some_and(|z| z.epoch() == last.epoch() && z.follows(last));
+    let touches = last == ours || follows || window.any(|zxid| zxid == last);
     (touches || config.planted(Mutant::SyncGapUnchecked)).then_some(Plan {
         kind: SyncKind::Diff,
         zxid: ours,

@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) cut: BTreeSet<(ServerId, ServerId)>,
     /// Whose dials of whose quorum port get a link that breaks at once.
     pub(crate) refused: BTreeSet<(ServerId, ServerId)>,
+    /// Leaders get what the log's files have for those who are far behind.
+    pub(crate) reads_log: bool,
     /// Every dial of a quorum port, and when.
     pub(crate) dials: Vec<(ServerId, u64)>,
     pub(crate) now: u64,
@@ -100,6 +102,7 @@ impl Cluster {
             disks: (1..=voters).map(|id| (ServerId(id), Disk::default())).collect(),
             cut: BTreeSet::new(),
             refused: BTreeSet::new(),
+            reads_log: false,
             dials: Vec::new(),
             now: 1_000_000_000,
             timeout_ms: 4000,
@@ -213,6 +216,7 @@ impl Cluster {
             Action::ReadLog { link, above, upto } => {
                 let log = &self.disks[&id].log;
                 let behind = log.iter().position(|e| e.zxid() == above).map(|at| &log[at + 1..]);
+                let behind = behind.filter(|_| self.reads_log);
                 let needed = behind.map(|log| log.iter().filter(|e| e.zxid() <= upto).cloned());
                 let entries = needed.map(Iterator::collect);
                 self.events.push_back((id, Event::LogRead { link, above, entries }));

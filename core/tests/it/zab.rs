@@ -354,6 +354,7 @@ fn sync_answers_behind_the_writes_before_it() {
 #[test]
 fn what_the_window_lacks_the_files_may_have() {
     let mut c = Cluster::tuned(3, |config| config.commit_log_count = 5);
+    c.reads_log = true;
     c.run_ms(300);
     c.connect(2, 1);
     c.send(2, 1, 1, create("/before"));

@@ -14,7 +14,7 @@ impl Work {
     pub(super) fn version(&self, path: &str, draw: &mut Draw) -> i32 {
         let known = self.versions.get(path).copied();
         match (known, draw.below(10)) {
-            (Some(version), 0) => version - 1,
+            (Some(version), 0) => version.wrapping_sub(1),
             (Some(version), _) => version,
             (None, n) => (n % 3) as i32,
         }

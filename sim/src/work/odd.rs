@@ -22,7 +22,7 @@ const PATHS: [&str; 14] = [
     "/no/such/parent",
     "/zookeeper",
     "/zookeeper/quota",
-    "/zookeeper/quota/w/p0/zookeeper_limits",
+    "/zookeeper/quota/nowhere/zookeeper_limits",
 ];
 
 /// Bytes of data in one request; with what is around it, it fits in a frame of twice as many.
