@@ -89,14 +89,7 @@ impl Check for Election {
             Observation::Action { server, action: Action::Send { link, message } } => match message
             {
                 PeerMessage::Quorum(QuorumPacket::NewLeader { zxid, .. }) => {
-                    let term = (*server, zxid.epoch().0);
-                    self.past_discovery.insert(term);
-                    ensure(!self.must_resign.contains(&term), "Z-ELEC", || {
-                        let epoch = term.1;
-                        format!(
-                            "{server:?} leads epoch {epoch} though a follower has a newer history"
-                        )
-                    })?;
+                    self.on_synchronization(*server, zxid.epoch().0)?;
                 }
                 PeerMessage::Quorum(QuorumPacket::Ack { zxid }) if zxid.counter() == 0 => {
                     self.entered.insert((*server, zxid.epoch().0));
@@ -117,6 +110,12 @@ impl Check for Election {
                 PeerMessage::Election(_) => {}
                 PeerMessage::Quorum(_) | PeerMessage::Snapshot(_) => {}
             },
+            // What somebody lacks is looked for.
+            Observation::Action { server, action: Action::ReadLog { .. } } => {
+                if let Some(epoch) = facts.server(*server).leads {
+                    self.on_synchronization(*server, epoch)?;
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -124,6 +123,14 @@ impl Check for Election {
 }
 
 impl Election {
+    /// A leader brings somebody to its history: discovery is over.
+    fn on_synchronization(&mut self, server: ServerId, epoch: u32) -> Result<(), Violation> {
+        self.past_discovery.insert((server, epoch));
+        ensure(!self.must_resign.contains(&(server, epoch)), "Z-ELEC", || {
+            format!("{server:?} leads epoch {epoch} though a follower has a newer history")
+        })
+    }
+
     fn on_ack_epoch(&mut self, facts: &Facts, leader: ServerId, theirs: (u32, u64)) {
         let known = facts.server(leader);
         let Some(epoch) = known.leads else { return };
