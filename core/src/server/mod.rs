@@ -62,7 +62,6 @@ pub struct Server {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one in a server, and the largest is the usual one")]
 enum Role {
     /// Between terms: everything logged must be durable before a vote may mention it.
     Settling {
