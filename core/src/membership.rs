@@ -11,6 +11,7 @@ use alloc::string::String;
 
 use crate::config::{Config, Ensemble, Member, MemberRole};
 use crate::ids::{Epoch, ServerId, Zxid};
+use crate::mutant::Mutant;
 use crate::tree::Database;
 use crate::txn::TxnBody;
 use crate::zab::quorum::is_quorum;
@@ -28,6 +29,9 @@ pub(crate) struct Membership {
     committed: Ensemble,
     /// Its version is larger than the committed one's.
     proposed: Option<Ensemble>,
+    /// What was in force before the one that is committed, if that was taken for committed because
+    /// another one is proposed behind it.
+    outdated: Option<Ensemble>,
 }
 
 impl Membership {
@@ -39,19 +43,27 @@ impl Membership {
             standalone: config.reconfig.standalone,
             committed: config.ensemble.clone(),
             proposed: None,
+            outdated: None,
         };
         membership.see(database);
         membership
     }
 
-    /// The state was replaced, or read back from disk: what it says last is proposed.
+    /// The state was replaced, or read back from disk: what it says last is proposed, unless something
+    /// later was logged since.
     pub(crate) fn see(&mut self, database: &Database) {
         if !self.dynamic {
             return;
         }
         let text = database.tree.get(CONFIG_NODE).and_then(|node| node.data.cloned());
-        self.proposed = text.and_then(|text| parse(&text).ok());
-        self.forget_old();
+        let shown = text.and_then(|text| parse(&text).ok());
+        if let Some(shown) = shown.filter(|shown| shown.version > self.newest().version) {
+            self.proposed = Some(shown);
+        }
+    }
+    /// The log is cut behind `after`: what was proposed there was not, as far as anybody knows.
+    pub(crate) fn cut(&mut self, after: Zxid) {
+        self.proposed.take_if(|next| next.version > after.0);
     }
 
     /// Does somebody who has `version` know more than we?
@@ -130,13 +142,19 @@ impl Membership {
 
     // ---- how it changes ----
 
-    /// A transaction was logged here; if it is a reconfiguration, that is proposed now.
+    /// A transaction is being logged here; if it is a reconfiguration, that is proposed now. Then the
+    /// one before it is committed: no leader has two of them under way.
     /// Is it one?
     pub(crate) fn propose(&mut self, body: &TxnBody) -> bool {
         let next = ensemble_of(body).filter(|next| self.dynamic && self.is_news(next));
-        let proposes = next.is_some();
-        self.proposed = next.or_else(|| self.proposed.take());
-        proposes
+        let Some(next) = next else { return false };
+        let before = self.proposed.take_if(|before| before.version < next.version);
+        if let Some(before) = before {
+            let outdated = core::mem::replace(&mut self.committed, before);
+            self.outdated.get_or_insert(outdated);
+        }
+        self.proposed = Some(next);
+        true
     }
     /// A leader that begins its epoch says what its learners are to have. It knows better than our log,
     /// of which some may just have been cut.
@@ -161,18 +179,27 @@ impl Membership {
     /// The reconfiguration at `version`, or a whole history up to there, is committed. Returns what was
     /// in force until now, if that is another one.
     pub(crate) fn commit(&mut self, version: u64) -> Option<Ensemble> {
-        let next = self.proposed.take_if(|next| next.version <= version)?;
-        Some(core::mem::replace(&mut self.committed, next))
+        let outdated = self.outdated.take();
+        match self.proposed.take_if(|next| next.version <= version) {
+            Some(next) => {
+                let before = core::mem::replace(&mut self.committed, next);
+                Some(outdated.unwrap_or(before))
+            }
+            None => outdated,
+        }
     }
     /// Another server knows of a later configuration that is committed. Who looks for a leader takes
     /// it over, or it might look among those who are gone.
     // ZK: FastLeaderElection.Messenger.WorkerReceiver (3.9)
-    pub(crate) fn adopt(&mut self, text: &[u8]) -> bool {
+    pub(crate) fn adopt(&mut self, text: &[u8], config: &Config) -> bool {
         if !self.dynamic {
             return false;
         }
         let Ok(theirs) = parse(text) else { return false };
-        if theirs.version <= self.committed.version {
+        let older = theirs.version < self.committed.version;
+        if theirs.version == self.committed.version
+            || older && !config.planted(Mutant::ConfigOlderWins)
+        {
             return false;
         }
         self.committed = theirs;

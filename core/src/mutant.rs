@@ -157,4 +157,14 @@ mutants! {
     WatchLeftAfterClose = "watch_left_after_close" => "R-WATCH";
     /// A leader that lost its quorum goes on.
     LeaderIgnoresLostQuorum = "leader_ignores_lost_quorum" => "L-STEP";
+    /// The same where it only lost the quorum of a configuration that is proposed.
+    ReconfigPendingQuorumIgnored = "reconfig_pending_quorum_ignored" => "L-STEP L-CLI";
+    /// A reconfiguration is committed by the quorum of those who were there before.
+    ReconfigNewQuorumIgnored = "reconfig_new_quorum_ignored" => "Z-QUOR Z-KEEP";
+    /// A server that looks for a leader takes over any configuration, be it older than its own.
+    ConfigOlderWins = "config_older_wins" => "Z-CONF Z-QUOR Z-ELEC";
+    /// A reconfiguration does not change the node that shows the ensemble.
+    ConfigNodeNotUpdated = "config_node_not_updated" => "T-EQ C-STAT Z-CONF";
+    /// A leader that is no voter any more goes on committing.
+    RemovedLeaderCommits = "removed_leader_commits" => "Z-CONF Z-QUOR Z-AGR";
 }

@@ -114,6 +114,10 @@ impl Cx {
         if self.membership.is_alone() || self.membership.proposed().is_some() || is_known {
             return;
         }
+        if self.config.planted(Mutant::ConfigNodeNotUpdated) && Zxid(ensemble.version).counter() > 0
+        {
+            return;
+        }
         self.database.tree.set_ensemble(ensemble, self.now.wall);
         let (path, data) = (CONFIG_NODE.into(), Some(ensemble.text().into()));
         self.metrics.wrote(&TxnBody::Reconfig { path, data, version: -1 });
@@ -134,7 +138,7 @@ impl Cx {
     }
     /// Another server's word for what is committed. Is it news?
     pub(crate) fn adopt_membership(&mut self, text: &[u8]) -> bool {
-        let adopted = self.membership.adopt(text);
+        let adopted = self.membership.adopt(text, &self.config);
         if adopted {
             self.name_ensemble();
             self.tell_membership();
@@ -227,10 +231,11 @@ impl Cx {
     }
     /// Logs an entry; its acknowledgement waits for [`History::durable`].
     pub(crate) fn append(&mut self, entry: Entry) {
-        let ticket = self.store(StoreOp::Append([entry.clone()].into()));
+        // Before the log says it: what it is proposed behind is committed, and may be news here.
         if self.membership.propose(&entry.txn.body) {
             self.tell_membership();
         }
+        let ticket = self.store(StoreOp::Append([entry.clone()].into()));
         self.history.log(entry, ticket);
     }
     pub(crate) fn save_accepted(&mut self, epoch: Epoch) -> Ticket {
@@ -246,6 +251,7 @@ impl Cx {
     }
     /// TRUNC: cut the log behind `after`; the state comes back from disk.
     pub(crate) fn truncate(&mut self, after: Zxid) {
+        self.membership.cut(after);
         let ticket = self.store(StoreOp::Truncate { after });
         self.history.cut(after);
         self.truncating = Some(ticket);
@@ -256,6 +262,7 @@ impl Cx {
         self.history.replace(database.last_processed, ticket);
         self.wants_snapshot = false;
         self.database = database;
+        self.membership.cut(Zxid::ZERO);
         self.look_around();
     }
     pub(crate) fn is_truncating(&self) -> bool {

@@ -368,7 +368,11 @@ impl Server {
                 self.order.on_delivered(&entry, &applied, &mut self.cx);
             }
             if let TxnBody::Reconfig { .. } = entry.txn.body {
-                self.activate(entry.zxid().0);
+                // Until UPTODATE it is the leader's history, which may be lost with the leader.
+                // ZK: Learner.syncWithLeader: case COMMIT (3.9)
+                if self.cx.serving.is_some() {
+                    self.activate(entry.zxid().0);
+                }
                 return true;
             }
         }

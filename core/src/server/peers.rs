@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::ids::{LinkId, ServerId};
+use crate::ids::{LinkId, ServerId, Zxid};
 use crate::proto::{Forwarded, Notification, PeerState, QuorumPacket, Request};
 use crate::zab::broadcast::{Origin, Question};
 use crate::zab::follower::Heard;
@@ -181,8 +181,11 @@ impl Server {
             Heard::Nothing => {}
             Heard::Serve(epoch) => {
                 self.serve(epoch);
-                // What the leader named in NEWLEADER.
-                self.activate(u64::MAX);
+                // What the leader named in NEWLEADER, unless it was still proposed then: the history that
+                // the term began with is committed, and so is the name that the term gave.
+                // Departs: upstream's learners take it for committed all the same, and others theirs.
+                let committed = self.cx.history.committed().max(Zxid::start_of(epoch));
+                self.activate(committed.0);
             }
             Heard::Synced(conn) => self.order.on_synced(conn, &mut self.cx),
             Heard::Revalidated { session, valid } => {

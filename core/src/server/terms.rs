@@ -157,6 +157,9 @@ impl Server {
             Role::Looking(_) | Role::Settling { .. } => None,
         };
         let moved = successor.is_some() && successor != leader;
+        if leader == Some(cx.config.my_id) && cx.config.planted(Mutant::RemovedLeaderCommits) {
+            return;
+        }
         if leader.is_some() && (over || moved) {
             self.end_term_for("the ensemble was reconfigured", successor);
         }

@@ -95,6 +95,7 @@ impl Step<'_> {
                 self.create(Creation { path, data, acl, owner, parent_cversion: *parent_cversion })
             }
             TxnBody::Delete { path } | TxnBody::DeleteContainer { path } => self.delete(path),
+            TxnBody::Reconfig { .. } if self.planted(Mutant::ConfigNodeNotUpdated) => Ok(()),
             TxnBody::SetData { path, data, version }
             | TxnBody::Reconfig { path, data, version } => self.set_data(path, data, *version),
             TxnBody::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),

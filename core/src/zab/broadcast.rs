@@ -268,7 +268,11 @@ impl Broadcast {
             synced.map(|l| l.acked).max().unwrap_or(Zxid::ZERO)
         };
         let (membership, ensemble) = (&cx.membership, cx.membership.committed());
-        let reached = |zxid: Zxid| membership.is_quorum_for(zxid, |id| mark(id) >= zxid);
+        let before_only = cx.config.planted(Mutant::ReconfigNewQuorumIgnored);
+        let reached = |zxid: Zxid| {
+            let holds = |id| mark(id) >= zxid;
+            membership.is_quorum_for(zxid, holds) || before_only && is_quorum(ensemble, holds)
+        };
         // What a reconfiguration needs, nothing before it does; and what is behind it waits until it is
         // known who counts then.
         let pending = membership.proposed().map(|next| Zxid(next.version));
@@ -351,14 +355,18 @@ impl Broadcast {
             in_progress: cx.membership.proposed().is_some(),
             has_quorum: &|next| is_quorum(next, |id| id == me || follows(id)),
         };
-        let next = match reconfig::judge(asked, &electorate, &cx.config, zxid) {
-            Ok(next) => next,
-            Err(code) => return self.pending.refuse(code),
-        };
+        // The session comes first, or a request that is late would be answered behind later ones.
         let (session, local) = (request.session, self.may_be_local(origin, request.session, cx));
         if let Some(refusal) = self.own(origin, session, cx) {
             return refusal;
         }
+        if !local && !self.pending.session_open(&cx.database, session) {
+            return self.pending.refuse(ErrorCode::SESSION_EXPIRED);
+        }
+        let next = match reconfig::judge(asked, &electorate, &cx.config, zxid) {
+            Ok(next) => next,
+            Err(code) => return self.pending.refuse(code),
+        };
         let auth = Access { ids: &request.auth, rules: &cx.config.auth };
         let caller = Caller { session, auth, local };
         let (database, config) = (&cx.database, &cx.config);

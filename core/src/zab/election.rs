@@ -37,6 +37,9 @@ impl Vote {
     pub fn beats(&self, other: &Self) -> bool {
         (self.epoch, self.zxid, self.leader) > (other.epoch, other.zxid, other.leader)
     }
+    fn same_history(&self, other: &Self) -> bool {
+        (self.epoch, self.zxid) == (other.epoch, other.zxid)
+    }
     fn of(n: &Notification) -> Self {
         Self { leader: n.leader, zxid: n.zxid, epoch: n.peer_epoch }
     }
@@ -85,6 +88,8 @@ pub struct Election {
     first: bool,
     /// A quorum agrees; better votes may come until then.
     decide_at: Option<Instant>,
+    /// In this round we have yielded to those who do not know who is proposed.
+    known_to_all: bool,
     /// What those without a vote were told, and when.
     told: BTreeMap<ServerId, (Vote, i64, Instant)>,
     resend_at: Instant,
@@ -119,6 +124,7 @@ impl Election {
             settled: BTreeMap::new(),
             first: previous_round == 0,
             decide_at: None,
+            known_to_all: false,
             told: BTreeMap::new(),
             resend_at: cx.now.mono + cx.config.min_notification_interval,
             resend_after: cx.config.min_notification_interval,
@@ -156,7 +162,7 @@ impl Election {
         let theirs = Received { vote: Vote::of(n), round: n.round, state: n.state };
         match n.state {
             PeerState::Looking => self.on_looking(from, theirs, cx, links),
-            PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx),
+            PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx, links),
             PeerState::Observing => None,
         }
     }
@@ -199,8 +205,11 @@ impl Election {
             return None;
         }
         // Whose word weighs nothing is never voted for, but by itself.
-        let electable = cx.membership.has_say(theirs.vote.leader);
         let mut unaware = false;
+        if theirs.round > self.round {
+            self.known_to_all = false;
+        }
+        let electable = self.is_electable(&theirs.vote, cx);
         if theirs.round > self.round {
             self.round = theirs.round;
             self.received.clear();
@@ -263,7 +272,13 @@ impl Election {
     }
 
     /// Somebody leads or follows already.
-    fn on_settled(&mut self, from: ServerId, theirs: Received, cx: &Cx) -> Option<Decision> {
+    fn on_settled(
+        &mut self,
+        from: ServerId,
+        theirs: Received,
+        cx: &mut Cx,
+        links: &mut Links,
+    ) -> Option<Decision> {
         if theirs.round == self.round {
             self.received.insert(from, theirs);
             if self.follows_quorum(&self.received, &theirs, cx) {
@@ -275,7 +290,32 @@ impl Election {
             self.round = theirs.round;
             return Some(self.settle(theirs.vote, theirs.round, cx));
         }
+        if self.yields_to(&theirs, cx) {
+            self.known_to_all = true;
+            self.proposal = theirs.vote;
+            self.decide_at = None;
+            return self.propose(cx, links);
+        }
         None
+    }
+
+    /// We vote for one who is only proposed as a voter, and somebody who has not heard of that follows
+    /// another whose history is as long. It cannot come over to us; we can.
+    // Departs: upstream's servers would wait for each other, one election after the other.
+    fn yields_to(&self, theirs: &Received, cx: &Cx) -> bool {
+        let committed = cx.membership.committed();
+        cx.membership.proposed().is_some()
+            && theirs.round == self.round
+            && committed.has_say(theirs.vote.leader)
+            && !committed.has_say(self.proposal.leader)
+            && theirs.vote.same_history(&self.proposal)
+    }
+    /// Having yielded, we do not go back for a larger id alone.
+    fn is_electable(&self, vote: &Vote, cx: &Cx) -> bool {
+        let yielded = self.known_to_all
+            && vote.same_history(&self.proposal)
+            && !cx.membership.committed().has_say(vote.leader);
+        cx.membership.has_say(vote.leader) && !yielded
     }
 
     /// Do the votes equal to `theirs` come from a quorum, and does the leader itself say so?
@@ -299,7 +339,13 @@ impl Election {
         } else {
             votes.get(&leader).is_some_and(|r| r.state == PeerState::Leading)
         };
-        leader_says_so && cx.membership.is_quorum(agrees)
+        if leader == cx.config.my_id {
+            return leader_says_so && cx.membership.is_quorum(agrees);
+        }
+        // What was proposed to us may be lost since: a leader that is established without it is found
+        // by those who need not have heard of it.
+        // Departs: upstream's server looks on for as long as its log has what was lost.
+        leader_says_so && cx.membership.is_quorum_for(Zxid::ZERO, agrees)
     }
 
     pub(crate) fn on_wake(&mut self, cx: &mut Cx, links: &mut Links) -> Option<Decision> {

@@ -507,7 +507,11 @@ impl Leading {
         let Phase::Broadcast(broadcast) = &mut self.phase else { return Ok(()) };
         let synced = |id| self.learners.values().any(|l| l.speaks_for(id) && l.is_synced());
         let me = cx.config.my_id;
-        if !cx.membership.is_quorum(|id| id == me || synced(id))
+        let follows = |id| id == me || synced(id);
+        let without_proposed = cx.config.planted(Mutant::ReconfigPendingQuorumIgnored)
+            && cx.membership.is_quorum_for(Zxid::ZERO, follows);
+        if !cx.membership.is_quorum(follows)
+            && !without_proposed
             && !cx.config.planted(Mutant::LeaderIgnoresLostQuorum)
         {
             return Err(StepDown::QuorumLost);

@@ -288,6 +288,46 @@ fn a_leader_completes_what_its_predecessor_proposed() {
     }
 }
 
+/// The leader tells a new learner of it, and that does not make it so: it may be lost with its leader.
+#[test]
+fn what_is_proposed_is_not_in_force_at_who_comes_meanwhile() {
+    let mut c = three();
+    c.connect(3, 2);
+    // Acknowledgements do not come back.
+    for other in [1, 2] {
+        c.cut.insert((ServerId(other), ServerId(3)));
+    }
+    let mut ensemble = shown(&c, 1);
+    c.send(3, 2, 1, change(&[], &[1]));
+    ensemble.version = 0;
+    let member = Member::parse("h4:2888:3888:participant;2181").expect("a member");
+    ensemble.members.insert(ServerId(4), member);
+    c.join(ServerId(4), ensemble);
+    c.run_ms(500);
+    assert_eq!((mode(&c, 3), c.replies(3, 2)), ("leader", vec![]));
+    assert_eq!((mode(&c, 4), voters(&c, 4)), ("follower", vec![1, 2, 3]));
+    assert_eq!(c.files[&ServerId(4)].version, Zxid::start_of(Epoch(1)).0);
+}
+
+/// Nobody else has heard of it, and its own quorum would be two, of whom one is itself.
+#[test]
+fn what_is_lost_with_its_leader_does_not_keep_it_out() {
+    let mut c = three();
+    c.connect(3, 2);
+    for other in [1, 2] {
+        c.cut.insert((ServerId(3), ServerId(other)));
+    }
+    c.send(3, 2, 1, change(&[], &[1]));
+    assert_eq!(c.replies(3, 2), []);
+    c.crash(ServerId(3));
+    c.cut.clear();
+    c.run_ms(2000);
+    assert_eq!(c.leader(), Some(ServerId(2)));
+    c.start(ServerId(3));
+    c.run_ms(1000);
+    assert_eq!((mode(&c, 3), voters(&c, 3)), ("follower", vec![1, 2, 3]));
+}
+
 /// A server that slept through a reconfiguration asks where it always did, and is told.
 #[test]
 fn who_missed_it_is_told_by_those_who_look_for_a_leader_or_have_one() {
