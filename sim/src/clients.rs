@@ -77,6 +77,7 @@ impl SimClient {
     pub(crate) fn expect_progress(&mut self) {
         self.progress_from = Some(CallId(self.calls));
         self.progressed = false;
+        self.work.settle();
     }
     /// Since faults ended: was a fresh call answered, or is an idle client's session alive?
     pub(crate) fn has_progressed(&self) -> bool {
@@ -110,12 +111,17 @@ impl World {
             read_only: spec.read_only,
         };
         let begin = self.now + draw.below(self.tick_ns());
+        let paths = spec.paths.draw(&mut draw);
+        let mut work = Work::new(spec.work, &spec.ops, paths, index).among(self.nodes.len());
+        if self.phase != Phase::Faults {
+            work.settle();
+        }
         self.clients.push(SimClient {
             id: ClientId(index),
             host: self.nodes.len() + seat,
             seat,
             client: Client::new(config, Instant(self.now)),
-            work: Work::new(spec.work, &spec.ops, spec.paths.draw(&mut draw), index),
+            work,
             link: Link::None,
             attempts: 0,
             outstanding: BTreeMap::new(),

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zebu_core::client::Outcome;
-use zebu_core::ids::ServerId;
+use zebu_core::client::{CallId, Outcome};
+use zebu_core::config::MemberRole;
+use zebu_core::ids::{ServerId, Zxid};
 use zebu_core::proto::{
     ClientMessage, ClientRequest, ErrorCode, MultiResult, QuorumPacket, Request, Response,
 };
@@ -12,7 +13,7 @@ use zebu_core::server::{Action, Event, Note, PeerMessage, RoleName, SyncKind};
 use zebu_core::storage::DiskOp;
 
 use crate::faults::{Boundary, FaultClass};
-use crate::history::{Observation, StopReason};
+use crate::history::{ClientId, Observation, StopReason};
 
 macro_rules! counters {
     ($($name:ident = $text:literal;)*) => {
@@ -119,6 +120,16 @@ counters! {
     NegativeVersions = "replies with a negative version";
     FullSetWatches = "setWatches that need another";
     CheckedAlone = "checks alone";
+    Reconfigurations = "reconfigurations committed";
+    Joined = "servers joined";
+    Left = "servers left";
+    RolesChanged = "servers in another role";
+    HandedOver = "leaders that handed over";
+    NoSuchQuorum = "reconfigurations without a quorum";
+    InProgress = "reconfigurations while one was under way";
+    NotThisVersion = "reconfigurations of another version";
+    NotAnEnsemble = "reconfigurations to no ensemble";
+    UponReconfiguration = "faults upon a reconfiguration";
 }
 
 /// A client that brings more watches along sends another setWatches.
@@ -133,6 +144,12 @@ pub struct Counters {
     /// Observers of the run at hand, and whether they have heard UPTODATE.
     observers: BTreeMap<ServerId, bool>,
     followers: BTreeSet<ServerId>,
+    /// As what servers take part in the run at hand, once they know.
+    roles: BTreeMap<ServerId, Option<MemberRole>>,
+    /// The reconfiguration that was committed last in it.
+    activated: Zxid,
+    /// Calls for reconfigurations in it that are not answered.
+    asked: BTreeSet<(ClientId, CallId)>,
     pub runs: u64,
     pub events: u64,
     pub simulated_ns: u64,
@@ -144,6 +161,9 @@ impl Default for Counters {
             values: vec![0; Counter::ALL.len()],
             observers: BTreeMap::new(),
             followers: BTreeSet::new(),
+            roles: BTreeMap::new(),
+            activated: Zxid::ZERO,
+            asked: BTreeSet::new(),
             runs: 0,
             events: 0,
             simulated_ns: 0,
@@ -244,6 +264,11 @@ impl Counters {
                 _ => {}
             },
             Observation::Action { server, action } => self.action(*server, action),
+            Observation::Completed { client, call, outcome }
+                if self.asked.remove(&(*client, *call)) =>
+            {
+                self.reconfigured(outcome);
+            }
             Observation::Completed { outcome, .. } => match outcome {
                 Outcome::Replied { result: Ok(response), .. } => {
                     self.add(Counter::CallsOk, 1);
@@ -272,9 +297,12 @@ impl Counters {
                 Outcome::Unknown => self.add(Counter::CallsUnknown, 1),
                 Outcome::NotSent => self.add(Counter::CallsNotSent, 1),
             },
-            Observation::Call { request, .. } => {
+            Observation::Call { client, call, request } => {
                 self.add(Counter::Calls, 1);
                 match request {
+                    Request::Reconfig(_) => {
+                        self.asked.insert((*client, *call));
+                    }
                     Request::RemoveWatches { .. } => self.add(Counter::WatchesRemoved, 1),
                     Request::Auth { .. } => self.add(Counter::Logins, 1),
                     Request::Check { .. } => self.add(Counter::CheckedAlone, 1),
@@ -309,7 +337,45 @@ impl Counters {
         }
     }
 
+    fn reconfigured(&mut self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Replied { result: Ok(_), .. } => Counter::CallsOk,
+            Outcome::Replied { result: Err(code), .. } => match *code {
+                ErrorCode::NEW_CONFIG_NO_QUORUM => Counter::NoSuchQuorum,
+                ErrorCode::RECONFIG_IN_PROGRESS => Counter::InProgress,
+                ErrorCode::BAD_VERSION => Counter::NotThisVersion,
+                ErrorCode::BAD_ARGUMENTS => Counter::NotAnEnsemble,
+                _ => Counter::CallsRefused,
+            },
+            Outcome::Unknown => Counter::CallsUnknown,
+            Outcome::NotSent => Counter::CallsNotSent,
+        };
+        self.add(counter, 1);
+    }
+
     fn action(&mut self, server: ServerId, action: &Action) {
+        if let Action::Reconfigure { committed, .. } = action {
+            let role = committed.members.get(&server).map(|member| member.role);
+            match (self.roles.insert(server, role), role) {
+                (Some(None), Some(_)) => self.add(Counter::Joined, 1),
+                (Some(Some(_)), None) => self.add(Counter::Left, 1),
+                (Some(Some(was)), Some(is)) if was != is => self.add(Counter::RolesChanged, 1),
+                _ => {}
+            }
+        }
+        let activates = match action {
+            Action::Send { message: PeerMessage::Quorum(packet), .. } => match packet {
+                QuorumPacket::CommitAndActivate { zxid, leader } => Some((*zxid, *leader)),
+                QuorumPacket::InformAndActivate { entry, leader } => Some((entry.zxid(), *leader)),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some((zxid, leader)) = activates.filter(|(zxid, _)| *zxid > self.activated) {
+            self.activated = zxid;
+            self.add(Counter::Reconfigurations, 1);
+            self.add(Counter::HandedOver, u64::from(leader != server));
+        }
         if let Action::Reply { message: ClientMessage::Connected(granted), .. } = action {
             if granted.read_only == Some(true) {
                 self.add(Counter::ReadOnlyGrants, 1);

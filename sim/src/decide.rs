@@ -40,6 +40,8 @@ pub enum About {
     /// When the n-th fault of a class comes, and what it is.
     FaultTime,
     FaultShape,
+    /// Whether the n-th thing of a kind at a server brings a fault about, and which.
+    Upon,
 }
 
 /// The seed of a run, asked what it says about something.

@@ -1,13 +1,16 @@
 //! `[ensemble]` of a scenario file: how many servers take part as what, and who of them is a quorum.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 
 use anyhow::ensure;
 use serde::Deserialize;
 use zebu_core::config::{Ensemble, Hierarchy, Limits, Member, MemberRole};
 use zebu_core::ids::ServerId;
 
-use crate::scenario::{Drawn, ScenarioInfo};
+use crate::decide::Draw;
+use crate::model::membership::Groups;
+use crate::scenario::Drawn;
 
 /// Servers of one run.
 pub(crate) const SERVERS_MAX: usize = 8;
@@ -20,6 +23,13 @@ pub struct EnsembleSpec {
     /// Observers; their ids follow.
     #[serde(default)]
     pub observers: usize,
+    /// Machines that are in nobody's first configuration; their ids follow. The ensemble may be
+    /// changed while it runs.
+    #[serde(default)]
+    pub spare: usize,
+    /// The same without spare machines.
+    #[serde(default)]
+    pub reconfig: bool,
     /// Which voters are in which group; without groups a majority of them is a quorum.
     #[serde(default)]
     pub groups: Vec<Vec<i64>>,
@@ -72,7 +82,15 @@ pub struct EnsembleSpec {
 
 impl EnsembleSpec {
     pub fn total(&self) -> usize {
+        self.members() + self.spare
+    }
+    /// Those that take part from the beginning.
+    pub fn members(&self) -> usize {
         self.servers + self.observers
+    }
+    /// `reconfigEnabled`.
+    pub fn is_dynamic(&self) -> bool {
+        self.reconfig || self.spare > 0
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -84,6 +102,7 @@ impl EnsembleSpec {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!((1..=7).contains(&self.servers), "expected 1 to 7 servers");
         ensure!(self.total() <= SERVERS_MAX, "expected at most {SERVERS_MAX} servers in all");
+        ensure!(self.spare == 0 || self.groups.is_empty(), "spare servers are in no group");
         let grouped: Vec<i64> = self.groups.iter().flatten().copied().collect();
         if self.groups.is_empty() {
             ensure!(self.weights.is_empty(), "weights need groups");
@@ -99,7 +118,7 @@ impl EnsembleSpec {
 
     /// Groups of voters with what each weighs. A majority of all is one group in which all weigh the
     /// same.
-    pub(crate) fn weighted(&self) -> Vec<BTreeMap<ServerId, u32>> {
+    pub(crate) fn weighted(&self) -> Groups {
         let weight = |id: i64| self.weights.get(id as usize - 1).copied().unwrap_or(1);
         if self.groups.is_empty() {
             return vec![(1..=self.servers as i64).map(|id| (ServerId(id), 1)).collect()];
@@ -108,20 +127,20 @@ impl EnsembleSpec {
         self.groups.iter().map(group).collect()
     }
 
+    fn member(&self, id: i64, role: MemberRole) -> Member {
+        // Where the ensemble may change, its text says all that there is to say.
+        let client = self.is_dynamic().then(|| ("0.0.0.0".into(), 2181));
+        let host = format!("10.1.0.{id}");
+        Member { host, quorum_port: 2888, election_port: 3888, role, client }
+    }
+
     /// As servers are told it.
     pub fn ensemble(&self) -> Ensemble {
-        let member = |id: i64| Member {
-            host: format!("10.1.0.{id}"),
-            quorum_port: 2888,
-            election_port: 3888,
-            role: if id as usize <= self.servers {
-                MemberRole::Participant
-            } else {
-                MemberRole::Observer
-            },
-            client: None,
+        let member = |id: i64| match id as usize <= self.servers {
+            true => self.member(id, MemberRole::Participant),
+            false => self.member(id, MemberRole::Observer),
         };
-        let members = (1..=self.total() as i64).map(|id| (ServerId(id), member(id))).collect();
+        let members = (1..=self.members() as i64).map(|id| (ServerId(id), member(id))).collect();
         let hierarchy = (!self.groups.is_empty()).then(|| {
             let groups = (1..).zip(self.weighted());
             Hierarchy {
@@ -130,6 +149,27 @@ impl EnsembleSpec {
             }
         });
         Ensemble { members, hierarchy, version: 0 }
+    }
+
+    /// What the configuration file of `id` says at first: a spare server names the ensemble that it
+    /// may join, and itself as a member of it, a voter or not.
+    pub fn first_of(&self, id: ServerId, draw: &mut Draw) -> Ensemble {
+        self.joining(self.ensemble(), id, draw)
+    }
+    /// The same of any ensemble. What was written by hand has no version.
+    pub(crate) fn joining(&self, mut known: Ensemble, id: ServerId, draw: &mut Draw) -> Ensemble {
+        if let Entry::Vacant(place) = known.members.entry(id) {
+            let observes = draw.one_in(2);
+            let role = if observes { MemberRole::Observer } else { MemberRole::Participant };
+            place.insert(self.member(id.0, role));
+            known.version = 0;
+        }
+        known
+    }
+    /// Where a server is found in elections, whatever it knows of the ensemble.
+    pub(crate) fn election_address(&self, id: ServerId) -> String {
+        let Member { host, election_port, .. } = self.member(id.0, MemberRole::Participant);
+        format!("{host}:{election_port}")
     }
 }
 
@@ -164,29 +204,12 @@ fn none() -> Drawn {
     Drawn::Exactly(0)
 }
 
-impl ScenarioInfo {
-    /// More than half of the weight, in more than half of the groups that have any? Checkers go by
-    /// this, and not by what core thinks.
-    pub fn is_quorum(&self, mut has: impl FnMut(ServerId) -> bool) -> bool {
-        let groups = self.groups.iter().filter(|group| group.values().any(|weight| *weight > 0));
-        let groups: Vec<_> = groups.collect();
-        let won = groups.iter().filter(|group| {
-            let for_it = group.iter().filter(|(id, _)| has(**id)).map(|(_, w)| *w).sum::<u32>();
-            2 * for_it > group.values().sum::<u32>()
-        });
-        2 * won.count() > groups.len()
-    }
-    /// A voter that could be elected, or tip the balance?
-    pub fn has_say(&self, id: ServerId) -> bool {
-        self.groups.iter().any(|group| group.get(&id).is_some_and(|weight| *weight > 0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::membership::is_quorum;
     use crate::scenario::Scenario;
 
     /// The rule of checkers and the rule of core, which know nothing of each other, say the same.
@@ -203,7 +226,7 @@ mod tests {
             for set in 0..1_u32 << info.servers {
                 let has = |id: ServerId| set >> (id.0 - 1) & 1 == 1;
                 let cores = zebu_core::zab::quorum::is_quorum(&ensemble, has);
-                assert_eq!(info.is_quorum(has), cores, "{lines}: {set:b}");
+                assert_eq!(is_quorum(&info.groups, has), cores, "{lines}: {set:b}");
             }
         }
     }

@@ -67,6 +67,16 @@ pub enum Target {
     Server(usize),
 }
 
+/// What may bring a fault about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// A server learns of a reconfiguration, as its leader or from it.
+    Proposed,
+    /// One is in force at a server.
+    Activated,
+}
+
 /// Between which effects a server may crash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +152,8 @@ pub struct Fault {
     pub for_ns: SimTime,
 }
 
+/// Numbers of faults upon something begin here.
+pub(crate) const UPON: u64 = 1 << 48;
 /// Numbers of faults by time begin here, so that adding one moves none by chance.
 const TIMED: u64 = 1 << 32;
 
@@ -149,7 +161,9 @@ impl Fault {
     /// `partition:3`, to name it on a command line.
     pub fn name(&self) -> String {
         let class = format!("{:?}", self.class);
-        if self.n >= TIMED {
+        if self.n >= UPON {
+            format!("{class}:upon{:x}", self.n - UPON)
+        } else if self.n >= TIMED {
             format!("{class}:at{}", self.n - TIMED)
         } else {
             format!("{class}:{}", self.n)
@@ -224,7 +238,7 @@ impl FaultPlan {
 }
 
 /// How long the `n`-th fault of a class lasts, in proportion to the ensemble's patience.
-fn duration(class: FaultClass, n: u64, tick: u64, decide: Decide) -> u64 {
+pub(crate) fn duration(class: FaultClass, n: u64, tick: u64, decide: Decide) -> u64 {
     let mut draw = decide.draw(About::FaultTime, 2000 + class as u64, n);
     let (low, high) = match class {
         FaultClass::PowerLoss

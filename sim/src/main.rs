@@ -160,6 +160,8 @@ fn execute(command: Command) -> anyhow::Result<bool> {
         #[cfg(madsim)]
         Command::Driver { file, seed, check, trace, mutant } => {
             let scenario = Arc::new(Scenario::load(&file)?);
+            let changes = scenario.file.ensemble.is_dynamic();
+            ensure!(!changes, "the driver's world has no files for an ensemble that changes");
             run::catch_panics(trace);
             let setup = DriverSetup { scenario: Arc::clone(&scenario), seed, mutant, trace };
             let mut verdict = driver::run(&setup);

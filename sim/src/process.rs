@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use zebu_core::config::Config;
+use zebu_core::config::{Config, Ensemble};
 use zebu_core::ids::{ConnId, LinkId, ServerId, Zxid};
 use zebu_core::server::{Action, Event, Recovered, Server, StoreOp, Ticket};
 use zebu_core::storage::{DiskOp, Layout, RecoverError, SnapshotWriter, Storage, StorageConfig};
@@ -28,12 +28,16 @@ pub struct Node {
     pub disk: SimDisk,
     pub clock: Clock,
     pub state: State,
+    /// What its configuration file says: the ensemble that was in force when it was written last.
+    pub ensemble: Ensemble,
     /// Counts starts; whatever was under way for an earlier one is void.
     pub incarnation: u32,
     pub trouble: DiskTrouble,
     pub(crate) upkeep: Upkeep,
     /// Operations asked of the disk so far, and boundaries passed, by kind.
     disk_ops: u64,
+    /// Steps of reconfigurations here that a fault might have come upon.
+    pub(crate) steps: u64,
     boundaries: [u64; Boundary::ALL.len()],
 }
 
@@ -99,16 +103,18 @@ pub(crate) enum DiskDone {
 }
 
 impl Node {
-    pub fn new(id: ServerId, clock: Clock) -> Self {
+    pub fn new(id: ServerId, clock: Clock, ensemble: Ensemble) -> Self {
         Self {
             id,
             disk: SimDisk::new(),
             clock,
             state: State::Down { why: StopReason::Shutdown },
+            ensemble,
             incarnation: 0,
             trouble: DiskTrouble::default(),
             upkeep: Upkeep::default(),
             disk_ops: 0,
+            steps: 0,
             boundaries: [0; Boundary::ALL.len()],
         }
     }
@@ -171,6 +177,12 @@ impl World {
         // A machine that was off counts its time from anywhere.
         let local = draw.magnitude(1, 1 << 50);
         node.clock = Clock::new(self.now, local, ppm, node.clock.wall_offset_ms());
+        if !node.ensemble.members.contains_key(&node.id) {
+            // It was removed. Who starts it all the same wants it back.
+            let mut draw = self.decide.draw(About::Profile, 1 << 17 | s as u64, local);
+            let known = node.ensemble.clone();
+            node.ensemble = self.scenario.file.ensemble.joining(known, node.id, &mut draw);
+        }
         let mut config = self.storage_config();
         let node = &mut self.nodes[s];
         config.autocreate |= node.upkeep.is_new;
@@ -302,7 +314,7 @@ impl World {
         let incarnation = u64::from(node.incarnation);
         Config {
             seed: self.decide.draw(About::ServerSeed, s as u64, incarnation).bits(),
-            ..self.config_of(node.id)
+            ..self.config_of(s)
         }
     }
 }
@@ -362,8 +374,11 @@ impl World {
             }
             Action::ReadLog { link, above, upto } => self.read_log(s, link, above, upto),
             Action::TakeSnapshot { database } => self.begin_snapshot(s, *database),
-            // No scenario enables it yet.
-            Action::Reconfigure { .. } => {}
+            // One step: a file beside the old one that takes its name.
+            Action::Reconfigure { committed, proposed } => {
+                self.upon_reconfiguration(s, proposed.is_some(), aud);
+                self.nodes[s].ensemble = *committed;
+            }
             Action::Note(note) => self.noted(s, &note),
             Action::Halt { .. } => self.stop(s, StopReason::Halt, aud),
         }

@@ -9,7 +9,8 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use zebu_core::config::{
-    Config, Containers, Edges, Ensemble, LocalSessions, Observers, ReadOnlyMode,
+    AuthConfig, Config, Containers, Edges, Ensemble, LocalSessions, Observers, ReadOnlyMode,
+    Reconfig,
 };
 use zebu_core::ids::ServerId;
 use zebu_core::time::Duration;
@@ -18,7 +19,8 @@ use zebu_core::txn::Txn;
 use crate::clients::WorkKind;
 use crate::decide::{About, Decide, Draw};
 use crate::ensemble::EnsembleSpec;
-use crate::faults::{Boundary, FaultClass, Target};
+use crate::faults::{Boundary, FaultClass, Occasion, Target};
+use crate::model::membership::{Configuration, Groups};
 use crate::past::PastSpec;
 
 #[derive(Clone, Debug)]
@@ -49,6 +51,9 @@ pub struct ScenarioFile {
     /// Faults by time.
     #[serde(default)]
     pub at: Vec<TimedFault>,
+    /// Faults by occasion.
+    #[serde(default)]
+    pub upon: Vec<Upon>,
     #[serde(default)]
     pub past: PastSpec,
     #[serde(default)]
@@ -143,6 +148,23 @@ pub struct TimedFault {
     pub every_ms: Option<u64>,
 }
 
+/// A fault that comes, now and then, when something has happened at a server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upon {
+    pub occasion: Occasion,
+    /// How probable each time.
+    pub p: f64,
+    pub what: FaultClass,
+    /// Where; the same server when absent.
+    pub who: Option<Target>,
+    /// So long after it.
+    #[serde(default = "at_once")]
+    pub after_us: Drawn,
+    /// How long; drawn when absent.
+    pub for_ms: Option<Drawn>,
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
@@ -204,6 +226,9 @@ impl Drawn {
     }
 }
 
+fn at_once() -> Drawn {
+    Drawn::Exactly(0)
+}
 fn one() -> Drawn {
     Drawn::Exactly(1)
 }
@@ -221,9 +246,12 @@ fn paths() -> Drawn {
 #[derive(Clone, Debug)]
 pub struct ScenarioInfo {
     pub servers: usize,
-    pub voters: Vec<ServerId>,
-    /// The voters in their groups, with their weights.
-    pub groups: Vec<BTreeMap<ServerId, u32>>,
+    /// Those of them that take part from the beginning; their ids are the first ones.
+    pub members: usize,
+    /// The voters among these in their groups, with their weights.
+    pub groups: Groups,
+    /// Where the ensemble may be changed: how it begins.
+    pub first: Option<Configuration>,
     pub tick_ms: u64,
     pub init_limit: u32,
     pub sync_limit: u32,
@@ -296,6 +324,7 @@ impl Scenario {
     pub fn has_faults(&self) -> bool {
         let file = &self.file;
         !file.at.is_empty()
+            || !file.upon.is_empty()
             || file.chance.values().any(|rate| *rate > 0.0)
             || file.boundary.values().any(|p| *p > 0.0)
     }
@@ -304,8 +333,12 @@ impl Scenario {
         let ensemble = &self.file.ensemble;
         ScenarioInfo {
             servers: ensemble.total(),
-            voters: (1..=ensemble.servers as i64).map(ServerId).collect(),
+            members: ensemble.members(),
             groups: ensemble.weighted(),
+            first: ensemble.is_dynamic().then(|| {
+                let text = ensemble.ensemble().text();
+                Configuration::parse(text.as_bytes()).expect("a first ensemble can be read")
+            }),
             tick_ms: ensemble.tick_ms,
             init_limit: ensemble.init_limit,
             sync_limit: ensemble.sync_limit,
@@ -361,6 +394,9 @@ impl Scenario {
                 ..Observers::default()
             },
             edges: Edges { counter_max: profile.counter_max },
+            reconfig: Reconfig { enabled: spec.is_dynamic(), ..Reconfig::default() },
+            // Who may change the ensemble is no matter here.
+            auth: AuthConfig { skip_acl: spec.is_dynamic(), ..AuthConfig::default() },
             read_only_mode: ReadOnlyMode { enabled: spec.read_only, patience_min: tick },
             ..Config::new(id, ensemble)
         }

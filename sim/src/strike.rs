@@ -1,9 +1,12 @@
 //! How each kind of fault is done to the world, and undone.
 
+use std::sync::Arc;
+
 use crate::agenda::What;
 use crate::audience::Audience;
+use crate::counters::Counter;
 use crate::decide::{About, Draw};
-use crate::faults::{FaultClass, Slowness, Target};
+use crate::faults::{Fault, FaultClass, Occasion, Slowness, Target, UPON, duration};
 use crate::history::{Observation, StopReason};
 use crate::net::Host;
 use crate::world::World;
@@ -16,7 +19,11 @@ impl World {
         if !self.faults_on() {
             return;
         }
-        let fault = self.plan.faults[index as usize].clone();
+        let planned = self.plan.faults.len();
+        let fault = match self.plan.faults.get(index as usize) {
+            Some(fault) => fault.clone(),
+            None => self.upon[index as usize - planned].clone(),
+        };
         let mut draw = self.decide.draw(About::FaultShape, fault.class as u64, fault.n);
         let draw = &mut draw;
         let s = self.aim(fault.who, draw);
@@ -91,6 +98,36 @@ impl World {
             }
         }
         self.agenda.push(until, What::FaultOver { index });
+    }
+
+    /// A reconfiguration got a step further at `s`: faults may come upon that, there or elsewhere.
+    pub(crate) fn upon_reconfiguration(&mut self, s: usize, proposed: bool, aud: &mut Audience) {
+        let now = if proposed { Occasion::Proposed } else { Occasion::Activated };
+        let scenario = Arc::clone(&self.scenario);
+        for (index, upon) in scenario.file.upon.iter().enumerate() {
+            if upon.occasion != now || !self.faults_on() {
+                continue;
+            }
+            // By what it is about: the how-manieth step at this server.
+            let steps = &mut self.nodes[s].steps;
+            *steps += 1;
+            let n = UPON | (index as u64) << 24 | (s as u64) << 16 | *steps;
+            let mut draw = self.decide.draw(About::Upon, s as u64, n);
+            if !draw.chance(upon.p) {
+                continue;
+            }
+            let at = self.now + upon.after_us.draw(&mut draw) * 1000;
+            let drawn = duration(upon.what, n, self.tick_ns(), self.decide);
+            let for_ns = upon.for_ms.map_or(drawn, |ms| ms.draw(&mut draw) * 1_000_000);
+            let who = upon.who.unwrap_or(Target::Server(s + 1));
+            let fault = Fault { class: upon.what, n, at, who, for_ns };
+            if !self.skip.contains(&fault.name()) {
+                let index = (self.plan.faults.len() + self.upon.len()) as u32;
+                self.upon.push(fault);
+                aud.counters.add(Counter::UponReconfiguration, 1);
+                self.agenda.push(at, What::Fault { index });
+            }
+        }
     }
 
     pub(crate) fn strike_over(&mut self, index: u32, aud: &mut Audience) {

@@ -4,6 +4,7 @@
 mod mix;
 mod odd;
 mod recipes;
+mod reconfigurations;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,6 +14,7 @@ use zebu_core::client::Outcome;
 use zebu_core::proto::{Acl, CreateRequest, Request, WatcherEvent, create_flags};
 
 use crate::decide::Draw;
+use crate::model::membership::Configuration;
 use recipes::Recipe;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -28,6 +30,8 @@ pub enum WorkKind {
     Config,
     /// Nothing: keeps a session.
     Idle,
+    /// Read who is in the ensemble, and ask for another one: servers come and go and change roles.
+    Reconfigure,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
@@ -101,6 +105,12 @@ pub struct Work {
     /// Sequential nodes of ours, for deleting.
     ours: VecDeque<String>,
     recipe: Recipe,
+    /// How many servers there are, in the ensemble or not.
+    servers: usize,
+    /// Who is in it, as read last.
+    ensemble: Option<Configuration>,
+    /// Nothing is to be changed any more.
+    settled: bool,
 }
 
 const BASE: &str = "/w";
@@ -118,15 +128,28 @@ impl Work {
             acl_versions: BTreeMap::new(),
             ours: VecDeque::new(),
             recipe: if kind == WorkKind::Lock { Recipe::Enqueue } else { Recipe::Read },
+            servers: 0,
+            ensemble: None,
+            settled: false,
         };
         work.set_up();
         work
     }
 
+    /// In a world of so many servers.
+    #[must_use]
+    pub fn among(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+    /// Faults are over: from now on the ensemble stays as it is.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+
     /// The nodes that all work needs; whoever comes first makes them.
     fn set_up(&mut self) {
         match self.kind {
-            WorkKind::Idle => {}
+            WorkKind::Idle | WorkKind::Reconfigure => {}
             WorkKind::Mix => {
                 self.todo.push_back(create(BASE.into(), None, create_flags::PERSISTENT));
                 for path in 0..self.paths {
@@ -161,6 +184,7 @@ impl Work {
             }
             WorkKind::Counter | WorkKind::Lock | WorkKind::Config if outstanding > 0 => None,
             WorkKind::Counter | WorkKind::Config => self.next_of_value(draw),
+            WorkKind::Reconfigure => Some(self.next_of_ensemble(draw)),
             WorkKind::Lock => self.next_of_lock(),
         }
     }
@@ -189,6 +213,7 @@ impl Work {
         }
         match self.kind {
             WorkKind::Mix | WorkKind::Idle => {}
+            WorkKind::Reconfigure => self.reconfigured(result),
             WorkKind::Counter => self.counted(request, result),
             WorkKind::Config => self.configured(request, result, draw),
             WorkKind::Lock => self.locked(request, result),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use zebu_core::config::{Config, Ensemble, Limits};
+use zebu_core::config::{Config, Limits};
 use zebu_core::ids::{ConnId, LinkId, ServerId, Zxid};
 use zebu_core::mutant::Mutant;
 use zebu_core::server::{Event, Note, Port, RoleName};
@@ -14,8 +14,10 @@ use crate::audience::Audience;
 use crate::clients::SimClient;
 use crate::clock::Clock;
 use crate::decide::{About, Decide};
-use crate::faults::FaultPlan;
+use crate::faults::{Fault, FaultPlan};
 use crate::history::{Observation, SimTime, StopReason};
+use crate::model::CONFIG;
+use crate::model::membership::Configuration;
 use crate::net::{ConnKey, Host, Net, Parcel, Service, Side};
 use crate::process::{Node, State};
 use crate::scenario::{Profile, Scenario};
@@ -31,8 +33,11 @@ pub struct World {
     pub(crate) decide: Decide,
     pub(crate) profile: Profile,
     pub(crate) plan: Arc<FaultPlan>,
+    /// Faults that something which happened brought about, numbered behind those of the plan.
+    pub(crate) upon: Vec<Fault>,
+    /// Faults to leave out, by name.
+    pub(crate) skip: BTreeSet<String>,
     pub(crate) limits: Limits,
-    pub(crate) ensemble: Ensemble,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) agenda: Agenda,
     pub nodes: Vec<Node>,
@@ -128,15 +133,19 @@ impl World {
         let nodes = (0..servers).map(|s| {
             let mut draw = decide.draw(About::Clock, s as u64, 0);
             let offset = draw.between(0, 2 * skew) as i64 - skew as i64;
-            Node::new(ServerId(s as i64 + 1), Clock::new(0, 0, 0, offset))
+            let id = ServerId(s as i64 + 1);
+            let mut draw = decide.draw(About::Profile, 1 << 16, s as u64);
+            let ensemble = scenario.file.ensemble.first_of(id, &mut draw);
+            Node::new(id, Clock::new(0, 0, 0, offset), ensemble)
         });
         let mut world = Self {
             now: 0,
             nodes: nodes.collect(),
             net: Net::new(decide, servers + seats, profile.latency_ns, profile.codec),
             plan: Arc::new(FaultPlan::draw(&scenario, decide, &setup.skip)),
+            upon: Vec::new(),
+            skip: setup.skip.clone(),
             limits: scenario.file.ensemble.limits(),
-            ensemble: scenario.file.ensemble.ensemble(),
             mutant: setup.mutant,
             agenda: Agenda::default(),
             clients: Vec::new(),
@@ -304,11 +313,12 @@ impl World {
         (self.scenario.file.run.seconds * 1e9) as SimTime
     }
 
-    pub(crate) fn config_of(&self, id: ServerId) -> Config {
+    pub(crate) fn config_of(&self, s: usize) -> Config {
+        let node = &self.nodes[s];
         Config {
             limits: self.limits.clone(),
             mutant: self.mutant,
-            ..self.scenario.config(id, self.ensemble.clone(), &self.profile)
+            ..self.scenario.config(node.id, node.ensemble.clone(), &self.profile)
         }
     }
 
@@ -361,7 +371,7 @@ impl World {
         }
         let wire = self.net.codec().then(|| {
             let id = ServerId(hosts[0] as i64 + 1);
-            let address = self.ensemble.election_address(id).unwrap_or_default();
+            let address = self.scenario.file.ensemble.election_address(id);
             Wire::new(dial.service, id, &address, &self.limits)
         });
         let key = self.net.connect(self.now, dial.service, hosts, wire, &mut self.agenda);
@@ -541,9 +551,26 @@ impl World {
     }
 
     fn without_progress(&self) -> Vec<String> {
-        let down = self.nodes.iter().filter(|n| !n.is_serving()).map(|n| format!("{:?}", n.id));
+        let due = self.nodes.iter().filter(|n| self.is_member(n.id));
+        let down = due.filter(|n| !n.is_serving()).map(|n| format!("{:?}", n.id));
         let clients = self.clients.iter().filter(|c| !c.has_progressed());
         down.chain(clients.map(|c| format!("client {}", c.id.0))).collect()
+    }
+
+    /// Must it serve in the end? Where the ensemble was changed, those who have applied most know who is
+    /// in it; checkers know it better.
+    fn is_member(&self, id: ServerId) -> bool {
+        let spec = &self.scenario.file.ensemble;
+        if !spec.is_dynamic() {
+            return true;
+        }
+        let databases = self.nodes.iter().filter_map(|node| node.view().database);
+        let newest = databases.max_by_key(|database| database.last_processed);
+        let text = newest.and_then(|newest| newest.tree.get(CONFIG)?.data.cloned());
+        match text.and_then(|text| Configuration::parse(&text)) {
+            Some(known) if known.version > 0 => known.members.contains_key(&id),
+            _ => id.0 as usize <= spec.members(),
+        }
     }
 
     /// Who has not reached the newest state that a running server applied.
@@ -555,7 +582,11 @@ impl World {
             .collect();
         let newest = applied.iter().flatten().max().copied();
         let mut different = Vec::new();
-        for (node, zxid) in self.nodes.iter_mut().zip(&applied) {
+        let due: Vec<bool> = self.nodes.iter().map(|n| self.is_member(n.id)).collect();
+        for ((node, zxid), due) in self.nodes.iter_mut().zip(&applied).zip(due) {
+            if !due {
+                continue;
+            }
             let at_rest = node.process().is_some_and(|process| process.is_idle());
             if *zxid != newest || !at_rest || !node.is_serving() {
                 let at = zxid.map_or("down".into(), |zxid| zxid.to_string());

@@ -113,11 +113,14 @@ impl Durability {
             QuorumPacket::Snap { zxid }
             | QuorumPacket::Trunc { zxid }
             | QuorumPacket::Commit { zxid }
+            | QuorumPacket::CommitAndActivate { zxid, .. }
                 if !learning.new_leader =>
             {
                 learning.committed = learning.committed.max(zxid.0);
             }
-            QuorumPacket::Inform(entry) if !learning.new_leader => {
+            QuorumPacket::Inform(entry) | QuorumPacket::InformAndActivate { entry, .. }
+                if !learning.new_leader =>
+            {
                 learning.committed = learning.committed.max(entry.zxid().0);
             }
             _ => {}
@@ -132,7 +135,7 @@ impl Durability {
         packet: &QuorumPacket,
     ) -> Result<(), Violation> {
         // Nobody counts on an observer.
-        if facts.info.forgetful_observers && !facts.is_voter(server.0) {
+        if facts.info.forgetful_observers && !facts.votes_at(server, server) {
             return Ok(());
         }
         let disk = &facts.server(server).disk;

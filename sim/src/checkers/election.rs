@@ -2,7 +2,8 @@
 //! acknowledgement shows a newer history, by (currentEpoch, last zxid), than its own; what a server
 //! says for itself in an election is what its disk holds; and nobody votes for less than that, so
 //! that whoever has a quorum's votes is behind none of them. Who says that it leads has the votes of
-//! a quorum, and who offers an epoch the reports of one.
+//! a quorum, or was named by a reconfiguration, and who offers an epoch has the reports of one; by every
+//! configuration that its history leaves in force.
 //!
 //! Permitted: an election that decides by votes which were true a moment ago; the acknowledgements
 //! of discovery are there for that. Whether a vote is *durable* is judged in
@@ -18,6 +19,10 @@ use super::facts::Facts;
 use super::facts::ledger::{epoch, show};
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
+use crate::model::membership::votes;
+
+/// No vote at all.
+const NOBODY: ServerId = ServerId(i64::MIN);
 
 #[derive(Debug, Default)]
 pub struct Election {
@@ -34,6 +39,8 @@ pub struct Election {
     followers: BTreeMap<(ServerId, i64), BTreeSet<ServerId>>,
     /// Who came to a server on which link, in its present term or before it; and whether it is gone.
     reports: BTreeMap<ServerId, BTreeMap<LinkId, Report>>,
+    /// Whom a reconfiguration made the leader, until they look for another.
+    designated: BTreeSet<ServerId>,
     /// Epochs that a server offered, in which life.
     offered: BTreeSet<(ServerId, u32, u32)>,
 }
@@ -55,6 +62,7 @@ impl Check for Election {
             Observation::Started { server } => {
                 self.entered.retain(|(at, _)| at != server);
                 self.reports.remove(server);
+                self.designated.remove(server);
             }
             Observation::Event { server, event: Event::LinkDown { link } }
             | Observation::Action { server, action: Action::CloseLink { link, .. } } => {
@@ -76,10 +84,20 @@ impl Check for Election {
             }
             Observation::Event {
                 server,
+                event:
+                    Event::Peer {
+                        message: PeerMessage::Quorum(QuorumPacket::CommitAndActivate { leader, .. }),
+                        ..
+                    },
+            } if leader == server => {
+                self.designated.insert(*server);
+            }
+            Observation::Event {
+                server,
                 event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
             } => {
                 let peer = facts.server(*server).links.get(link).and_then(|link| link.peer);
-                let has_say = peer.is_some_and(|peer| facts.info.has_say(peer));
+                let has_say = peer.is_some_and(|peer| facts.has_say_at(*server, peer));
                 if let (QuorumPacket::AckEpoch { last, current: Some(current) }, true) =
                     (packet, has_say)
                 {
@@ -103,11 +121,16 @@ impl Check for Election {
                 {
                     self.on_offer(facts, *server, epoch.0)?;
                 }
-                PeerMessage::Election(vote) if facts.is_voter(server.0) => {
+                PeerMessage::Election(vote) => {
                     self.has_votes(facts, *server, vote)?;
-                    self.on_vote(facts, *server, vote)?;
+                    // Who has no vote names nobody at first, and then anybody.
+                    let newest = facts.configurations.newest();
+                    let has_vote = facts.votes_at(*server, *server)
+                        && newest.is_none_or(|newest| votes(&newest.groups, *server));
+                    if has_vote && vote.leader != NOBODY {
+                        self.on_vote(facts, *server, vote)?;
+                    }
                 }
-                PeerMessage::Election(_) => {}
                 PeerMessage::Quorum(_) | PeerMessage::Snapshot(_) => {}
             },
             // What somebody lacks is looked for.
@@ -150,6 +173,7 @@ impl Election {
         let key = (vote.leader, vote.zxid.0, vote.peer_epoch, vote.round);
         match vote.state {
             PeerState::Looking => {
+                self.designated.remove(&server);
                 if facts.news.new_round
                     && let Some(reports) = self.reports.get_mut(&server)
                 {
@@ -161,13 +185,15 @@ impl Election {
                 let followers = self.followers.entry((vote.leader, vote.peer_epoch));
                 followers.or_default().insert(server);
             }
+            // Without an election.
+            PeerState::Leading if self.designated.contains(&server) => {}
             // Once it offers an epoch, that is looked at instead.
             PeerState::Leading if facts.server(server).leads.is_none() => {
                 let none = BTreeSet::new();
                 let voted = self.votes.get(&key).unwrap_or(&none);
                 let followed = self.followers.get(&(server, vote.peer_epoch)).unwrap_or(&none);
                 let agree = |id| id == server || voted.contains(&id) || followed.contains(&id);
-                return ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
+                return ensure(facts.decide_at(server, agree), "Z-ELEC", || {
                     format!("{server:?} leads in round {}; for it were {voted:?}", vote.round)
                 });
             }
@@ -185,7 +211,7 @@ impl Election {
         let reports = self.reports.get(&server).into_iter().flat_map(|links| links.values());
         let reported: BTreeSet<ServerId> = reports.map(|report| report.follower).collect();
         let agree = |id| id == server || reported.contains(&id);
-        ensure(facts.info.is_quorum(agree), "Z-ELEC", || {
+        ensure(facts.decide_at(server, agree), "Z-ELEC", || {
             format!("{server:?} offers epoch {epoch}; it heard of {reported:?} only")
         })
     }
@@ -200,7 +226,10 @@ impl Election {
         let last = known.disk.last();
         // A vote of an older round is one that was still on its way, sent again.
         if vote.state == PeerState::Looking && vote.round == known.round && vote.leader != server {
-            let own = (i64::from(known.disk.epochs().1.unwrap_or(0)), last, server);
+            // Among equals, one whom all know is to be preferred while others are only proposed, and
+            // when they no longer are is not known to all at once.
+            let id = if facts.info.first.is_some() { NOBODY } else { server };
+            let own = (i64::from(known.disk.epochs().1.unwrap_or(0)), last, id);
             let for_whom = (vote.peer_epoch, vote.zxid.0, vote.leader);
             ensure(for_whom > own, "Z-ELEC", || {
                 format!(
@@ -296,6 +325,17 @@ mod tests {
         assert_eq!(says(&mut bench, ONE, leading(ONE)).unwrap_err().property, "Z-ELEC");
         says(&mut bench, THREE, vote(ONE, z(1, 1), 1)).unwrap();
         says(&mut bench, ONE, leading(ONE)).unwrap();
+    }
+
+    #[test]
+    fn who_is_named_by_a_reconfiguration_needs_no_votes() {
+        let mut bench = Bench::new(3, vec![Box::new(Election::default())]);
+        bench.log(TWO, &[z(1, 1)]).unwrap();
+        let named = |leader| QuorumPacket::CommitAndActivate { zxid: Zxid(z(1, 1)), leader };
+        bench.told(TWO, ONE, named(THREE)).unwrap();
+        assert_eq!(says(&mut bench, TWO, leading(TWO)).unwrap_err().property, "Z-ELEC");
+        bench.told(TWO, ONE, named(TWO)).unwrap();
+        says(&mut bench, TWO, leading(TWO)).unwrap();
     }
 
     #[test]

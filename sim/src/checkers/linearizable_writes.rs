@@ -88,6 +88,20 @@ impl LinearizableWrites {
                 format!("{:?} was refused with {code}, then became {body:?}", write.request)
             })?;
         }
+        if let (Request::Reconfig(_), true) = (&*write.request, committed.session_was_open) {
+            // Only a leader knows who is there; everybody sees that one is under way already.
+            let code = |code| *body == TxnBody::Error(code);
+            let told = code(ErrorCode::RECONFIG_IN_PROGRESS);
+            ensure(told == committed.reconfiguring, "C-ERR", || {
+                let (zxid, under_way) = (show(zxid), committed.reconfiguring);
+                format!("{zxid} {body:?}, another reconfiguration under way: {under_way}")
+            })?;
+            let verdict = committed.verdict.as_ref().map(|verdict| &verdict.body);
+            let good = matches!(verdict, Some(TxnBody::Reconfig { .. }));
+            if told || good && code(ErrorCode::NEW_CONFIG_NO_QUORUM) {
+                return Ok(());
+            }
+        }
         let Some(verdict) = &committed.verdict else { return Ok(()) };
         if same(&verdict.body, body) || tolerated(facts, txn, &write.request) {
             return Ok(());
@@ -406,6 +420,52 @@ mod tests {
         bench.ask(0, 1, make("/a", 0));
         bench.answer(0, 1, z(1, 1), Err(ErrorCode::MARSHALLING_ERROR)).unwrap();
         assert_eq!(broken(bench.commit(z(1, 2), SESSION, 1, create("/a", 1, false))), "C-ERR");
+    }
+
+    #[test]
+    fn a_reconfiguration_is_what_the_model_makes_of_it_and_one_at_a_time() {
+        use crate::checkers::testkit::{change, dynamic, entry};
+        use zebu_core::proto::{QuorumPacket, ReconfigRequest};
+        let leave = |server: &str, config_version| {
+            let (joining_servers, new_members) = (None, None);
+            let leaving_servers = Some(server.into());
+            let asked =
+                ReconfigRequest { joining_servers, leaving_servers, new_members, config_version };
+            Request::Reconfig(asked)
+        };
+        let bench = || {
+            let checks: Vec<Box<dyn Check>> = vec![Box::new(LinearizableWrites::default())];
+            let mut bench = Bench::with(dynamic(4, 4), checks);
+            bench.lead(ONE, 1);
+            bench.establish(ONE, TWO, 1);
+            bench.commit(z(1, 1), SESSION, 0, TxnBody::CreateSession { timeout_ms: 4000 }).unwrap();
+            bench.connect(0, ONE, SESSION);
+            bench.ask(0, 1, leave("4", -1));
+            bench
+        };
+        let error = TxnBody::Error;
+        for (body, property) in [
+            (change(&[1, 2, 3], z(1, 2)), None),
+            (error(ErrorCode::NEW_CONFIG_NO_QUORUM), None),
+            (error(ErrorCode::RECONFIG_IN_PROGRESS), Some("C-ERR")),
+            (error(ErrorCode::BAD_VERSION), Some("C-ERR")),
+            (change(&[1, 2, 3, 4], z(1, 2)), Some("C-STAT")),
+        ] {
+            let found = bench().commit(z(1, 2), SESSION, 1, body.clone());
+            assert_eq!(found.err().map(|broken| broken.property), property, "{body:?}");
+        }
+        for (second, property) in [
+            (error(ErrorCode::RECONFIG_IN_PROGRESS), None),
+            (error(ErrorCode::BAD_VERSION), Some("C-ERR")),
+            (change(&[1, 2], z(1, 3)), Some("C-ERR")),
+        ] {
+            let mut bench = bench();
+            bench.ask(0, 2, leave("3", -1));
+            let first = crate::model::tests::txn(z(1, 2), SESSION, 1, change(&[1, 2, 3], z(1, 2)));
+            bench.send(ONE, TWO, QuorumPacket::Proposal(entry(first))).unwrap();
+            let found = bench.commit(z(1, 3), SESSION, 2, second.clone());
+            assert_eq!(found.err().map(|broken| broken.property), property, "{second:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! syncLimit stops serving (L-STEP), and every disk that the crash model allows can be started from
 //! (L-BOOT). Where a scenario is calm there is one election and no expiry (L-CALM).
 //!
+//! Where the ensemble was changed, those who are in it in the end serve; who was removed, or never came
+//! in, need not.
+//!
 //! Permitted: anything while faults go on, but for L-STEP and L-BOOT; a leader that was not let run
 //! (paused) notices when it runs again, with the first thing that it is told.
 
@@ -20,6 +23,7 @@ use super::facts::Facts;
 use super::facts::ledger::show;
 use super::{Check, ensure};
 use crate::history::{ClientId, Observation, SimTime, View, Violation};
+use crate::model::membership::{Groups, is_quorum};
 
 #[derive(Debug, Default)]
 pub struct Liveness {
@@ -135,7 +139,7 @@ impl Liveness {
             let what = format!("no leader is established; the last was {:?}", self.established);
             return Err(Violation { property: "L-LEAD", what });
         };
-        for server in view.servers {
+        for server in view.servers.iter().filter(|server| facts.is_member(server.id)) {
             let joined = self.joined.get(&server.id).copied() == leader.leads;
             ensure(server.id.0 == leader.id || joined, "L-JOIN", || {
                 let epoch = leader.leads;
@@ -146,7 +150,7 @@ impl Liveness {
     }
 
     fn is_equal(&self, facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
-        for server in view.servers {
+        for server in view.servers.iter().filter(|server| facts.is_member(server.id)) {
             let last = server.database.map(|database| database.last_processed.0);
             let place = last.and_then(|last| facts.ledger.resolve(last));
             ensure(place == Some(facts.ledger.tip()), "L-EQ", || {
@@ -202,9 +206,7 @@ impl Liveness {
                 _ => {}
             }
             let peer = known.links.get(link).and_then(|link| link.peer);
-            if let (Some(peer), Some(pulse)) = (peer, self.leaders.get_mut(&server))
-                && facts.is_voter(peer.0)
-            {
+            if let (Some(peer), Some(pulse)) = (peer, self.leaders.get_mut(&server)) {
                 pulse.heard.insert(peer, facts.now);
             }
         }
@@ -233,7 +235,9 @@ impl Liveness {
                     self.leaders.remove(&server);
                 }
                 QuorumPacket::UpToDate => return self.on_established(facts, server),
-                QuorumPacket::Commit { .. } => return self.steps_down(facts, server, "commits"),
+                QuorumPacket::Commit { .. } | QuorumPacket::CommitAndActivate { .. } => {
+                    return self.steps_down(facts, server, "commits");
+                }
                 _ => {}
             },
             Action::Send { message: PeerMessage::Election(_), .. }
@@ -306,9 +310,13 @@ impl Pulse {
             None => 0,
         };
         // The newest moment since which a quorum has been heard from.
-        let moments = facts.info.voters.iter().map(|voter| heard_at(*voter));
-        let reached = |at: &SimTime| facts.info.is_quorum(|voter| heard_at(voter) >= *at);
-        let quorum_at = moments.filter(reached).max().unwrap_or(0).max(self.established_at);
+        let since = |groups: &Groups| {
+            let moments = groups.iter().flat_map(|group| group.keys()).map(|id| heard_at(*id));
+            let reached = |at: &SimTime| is_quorum(groups, |voter| heard_at(voter) >= *at);
+            moments.filter(reached).max().unwrap_or(0)
+        };
+        let quorum_at = facts.in_force_at(server).into_iter().map(since).min().unwrap_or(0);
+        let quorum_at = quorum_at.max(self.established_at);
         self.good_until = quorum_at + limit;
         facts.now > self.good_until
     }
@@ -317,7 +325,9 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testkit::{Bench, MS, ONE, SESSION, THREE, TWO, info, z};
+    use crate::checkers::testkit::{
+        Bench, MS, ONE, SESSION, THREE, TWO, change, dynamic, entry, info, z,
+    };
     use zebu_core::client::Outcome;
     use zebu_core::ids::{ConnId, Epoch, SessionId, Zxid};
     use zebu_core::proto::{ConnectResponse, Request, Response};
@@ -455,6 +465,30 @@ mod tests {
         assert_eq!(broken(bench.reply(ONE, 1, z(1, 0), Ok(Response::Empty))), "L-STEP");
         bench.told(ONE, TWO, ping()).unwrap();
         bench.reply(ONE, 1, z(1, 0), Ok(Response::Empty)).unwrap();
+    }
+
+    /// A quorum of those who are there follows it, none of those who are proposed does.
+    #[test]
+    fn a_leader_without_a_quorum_of_what_it_proposes_steps_down() {
+        for (proposed, stays) in [(&[1, 2, 3], true), (&[1, 4, 5], false)] {
+            let mut bench = Bench::with(dynamic(3, 5), vec![Box::new(Liveness::default())]);
+            bench.lead(ONE, 1);
+            bench.establish(ONE, TWO, 1);
+            let body = change(proposed, z(1, 1));
+            let entry = entry(crate::model::tests::txn(z(1, 1), SESSION, 0, body));
+            bench.send(ONE, TWO, QuorumPacket::Proposal(entry)).unwrap();
+            bench.log(ONE, &[z(1, 1)]).unwrap();
+            for _ in 0..15 {
+                bench.now += 100 * MS;
+                let ping = QuorumPacket::PingReply { zxid: Zxid(0), touched: vec![] };
+                bench.told(ONE, TWO, ping).unwrap();
+            }
+            let answer = bench.reply(ONE, 1, z(1, 0), Ok(Response::Empty));
+            assert_eq!(
+                answer.map_err(|broken| broken.property),
+                if stays { Ok(()) } else { Err("L-STEP") }
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::history::{Checker, Observation, View, Violation};
 use crate::scenario::ScenarioInfo;
 
 pub mod bounds;
+pub mod configurations;
 pub mod durability;
 pub mod election;
 pub mod epochs;
@@ -90,6 +91,7 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(election::Election::default()),
         Box::new(durability::Durability::default()),
         Box::new(quorums::Quorums::default()),
+        Box::new(configurations::Configurations::default()),
         Box::new(peer_messages::PeerMessages::default()),
         Box::new(read_only::ReadOnly::default()),
         Box::new(total_order::TotalOrder::default()),

@@ -134,10 +134,12 @@ impl PeerMessages {
         }
         let link = self.leading.get_mut(&at)?;
         match packet {
-            QuorumPacket::Inform(_) if !link.observes => {
+            QuorumPacket::Inform(_) | QuorumPacket::InformAndActivate { .. } if !link.observes => {
                 return Some("INFORM to a follower".into());
             }
-            QuorumPacket::Proposal(_) | QuorumPacket::Commit { .. }
+            QuorumPacket::Proposal(_)
+            | QuorumPacket::Commit { .. }
+            | QuorumPacket::CommitAndActivate { .. }
                 if link.observes && link.up_to_date =>
             {
                 return Some(format!("{} to an observer", packet.name()));
@@ -149,7 +151,9 @@ impl PeerMessages {
                 link.end = zxid.0;
                 None
             }
-            QuorumPacket::Proposal(entry) | QuorumPacket::Inform(entry) => {
+            QuorumPacket::Proposal(entry)
+            | QuorumPacket::Inform(entry)
+            | QuorumPacket::InformAndActivate { entry, .. } => {
                 let (zxid, end) = (entry.zxid().0, link.end);
                 link.end = zxid;
                 if matches!(packet, QuorumPacket::Proposal(_)) {

@@ -1,8 +1,9 @@
 //! Quorums and what they keep (Z-QUOR, Z-KEEP): when a leader commits, a quorum of voters would
 //! still have the transaction after a power loss of all; when it says UPTODATE the first time, the
-//! same holds of its whole history and of its epoch. Nobody tells an observer of anything that is not
-//! committed. What was committed is in the history of every
-//! later leader, and no TRUNC takes it from anybody.
+//! same holds of its whole history and of its epoch. A reconfiguration needs a quorum of those before
+//! it and one of those behind it; so does a leader whose history ends with one that is not committed.
+//! Nobody tells an observer of anything that is not committed. What was committed is in the history of
+//! every later leader, and no TRUNC takes it from anybody.
 //!
 //! Permitted: unacknowledged writes that surface later or never; a COMMIT, in a learner's
 //! synchronization, for history that is not committed yet; an epoch that is established late, with
@@ -14,8 +15,8 @@ use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::QuorumPacket;
 use zebu_core::server::{Action, Event, PeerMessage};
 
-use super::facts::Facts;
 use super::facts::ledger::{show, start_of};
+use super::facts::{Committed, Facts};
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
 
@@ -64,7 +65,9 @@ impl Check for Quorums {
         // D-DUR: an answer was a promise.
         let answered = facts.ledger.resolve(facts.answered_upto).unwrap_or(0);
         let has = |end: u64| end >= answered && facts.ledger.contains(end, answered) != Some(false);
-        ensure(facts.is_quorum(|server| has(server.disk.last())), "D-DUR", || {
+        let in_force = facts.in_force(facts.ledger.tip(), facts.ledger.tip());
+        let kept = in_force.iter().all(|groups| facts.is_quorum(groups, |s| has(s.disk.last())));
+        ensure(kept, "D-DUR", || {
             let ends: Vec<_> =
                 facts.servers().iter().map(|s| (s.id, show(s.disk.last()))).collect();
             format!("{} was answered; the histories end at {ends:?}", show(answered))
@@ -74,12 +77,23 @@ impl Check for Quorums {
 
 fn newly_committed(facts: &Facts, by: ServerId) -> Result<(), Violation> {
     let Some(newest) = facts.news.committed.last() else { return Ok(()) };
-    let zxid = newest.proposed.txn.header.zxid.0;
-    ensure(facts.is_quorum(|server| facts.has_had_durable(server, zxid)), "Z-QUOR", || {
-        let disks = facts.servers().iter().map(|s| (s.id, show(s.disk.durable())));
-        let disks: Vec<_> = disks.collect();
-        format!("{by:?} commits {}, durable are (id, zxid) {disks:?}", show(zxid))
-    })
+    let zxid_of = |committed: &Committed| committed.proposed.txn.header.zxid.0;
+    let changes = facts.news.committed.iter().map(zxid_of);
+    let changes = changes.filter(|zxid| facts.configurations.get(*zxid).is_some());
+    for zxid in changes.chain([zxid_of(newest)]) {
+        let before = facts.configurations.before(zxid).and_then(|z| facts.configurations.get(z));
+        let before = before.map_or(&facts.info.groups, |change| &change.groups);
+        let own = facts.configurations.get(zxid).map(|change| &change.groups);
+        for groups in [before].into_iter().chain(own) {
+            let kept = facts.is_quorum(groups, |server| facts.has_had_durable(server, zxid));
+            ensure(kept, "Z-QUOR", || {
+                let disks = facts.servers().iter().map(|s| (s.id, show(s.disk.durable())));
+                let (disks, zxid): (Vec<_>, _) = (disks.collect(), show(zxid));
+                format!("{by:?} commits {zxid}, durable are (id, zxid) {disks:?} of {groups:?}")
+            })?;
+        }
+    }
+    Ok(())
 }
 
 impl Quorums {
@@ -122,7 +136,9 @@ impl Quorums {
                         || self.entered.contains(&(server.id, epoch));
                     entered && facts.has_had_durable(server, history)
                 };
-                ensure(facts.is_quorum(ready), "Z-QUOR", || {
+                let in_force = facts.in_force(history, facts.news.tip_before);
+                let enough = in_force.iter().all(|groups| facts.is_quorum(groups, ready));
+                ensure(enough, "Z-QUOR", || {
                     let state = facts.servers().iter();
                     let state =
                         state.map(|s| (s.id, show(s.disk.durable()), s.disk.safe_epochs().1));
@@ -171,7 +187,10 @@ fn holds_committed(facts: &Facts, server: ServerId, epoch: u32) -> Result<(), Vi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, propose, z};
+    use crate::checkers::testkit::{
+        Bench, ONE, SESSION, THREE, TWO, change, dynamic, entry, propose, z,
+    };
+    use crate::model::tests::txn;
     use zebu_core::ids::{Epoch, Zxid};
 
     fn commit(zxid: u64) -> QuorumPacket {
@@ -200,6 +219,44 @@ mod tests {
         let mut bench = bench();
         bench.log(THREE, &[z(1, 1)]).unwrap();
         bench.send(ONE, TWO, commit(z(1, 1))).unwrap();
+    }
+
+    /// From servers 1 to 3 to servers 1, 4 and 5.
+    #[test]
+    fn a_reconfiguration_needs_a_quorum_of_either() {
+        let (four, five) = (ServerId(4), ServerId(5));
+        let changed = |holders: &[ServerId]| {
+            let mut bench = Bench::with(dynamic(3, 5), vec![Box::new(Quorums::default())]);
+            for server in [ONE, TWO, THREE, four, five] {
+                bench.save_epoch(server, "acceptedEpoch", 1).unwrap();
+                bench.save_epoch(server, "currentEpoch", 1).unwrap();
+            }
+            bench.lead(ONE, 1);
+            bench.establish(ONE, TWO, 1);
+            let change = entry(txn(z(1, 1), SESSION, 0, change(&[1, 4, 5], z(1, 1))));
+            bench.send(ONE, TWO, QuorumPacket::Proposal(change)).unwrap();
+            for server in holders {
+                bench.log(*server, &[z(1, 1)]).unwrap();
+            }
+            let zxid = Zxid(z(1, 1));
+            let committed =
+                bench.send(ONE, TWO, QuorumPacket::CommitAndActivate { zxid, leader: ONE });
+            (bench, committed.map_err(|broken| broken.property))
+        };
+        assert_eq!(changed(&[ONE, TWO, THREE]).1, Err("Z-QUOR"));
+        assert_eq!(changed(&[ONE, four, five]).1, Err("Z-QUOR"));
+        // From then on those who came in count, and those who went do not.
+        for (holders, enough) in [([four, five], true), ([TWO, THREE], false)] {
+            let (mut bench, committed) = changed(&[ONE, TWO, four]);
+            committed.unwrap();
+            bench.log(five, &[z(1, 1)]).unwrap();
+            bench.log(THREE, &[z(1, 1)]).unwrap();
+            bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 2), "/a"))).unwrap();
+            for server in holders {
+                bench.log(server, &[z(1, 2)]).unwrap();
+            }
+            assert_eq!(bench.send(ONE, TWO, commit(z(1, 2))).is_ok(), enough, "{holders:?}");
+        }
     }
 
     #[test]

@@ -91,7 +91,9 @@ impl ReadOnly {
                     PeerMessage::Quorum(
                         QuorumPacket::Proposal(_)
                         | QuorumPacket::Inform(_)
+                        | QuorumPacket::InformAndActivate { .. }
                         | QuorumPacket::Commit { .. }
+                        | QuorumPacket::CommitAndActivate { .. }
                         | QuorumPacket::Ack { .. },
                     ),
                 ..

@@ -19,6 +19,7 @@ use super::facts::Facts;
 use super::facts::ledger::show;
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
+use crate::model::CONFIG;
 use crate::model::quota::QUOTA;
 
 #[derive(Debug, Default)]
@@ -80,7 +81,10 @@ fn equals_model(facts: &Facts, server: ServerId, database: &Database) -> Result<
     let differs = |property: &'static str, what: String| {
         Err(Violation { property, what: format!("{server:?}: {what}") })
     };
-    let own = |path: &str| path.starts_with("/zookeeper/") && !path.starts_with(QUOTA);
+    let changed = model.reconfigured_at(model.tip);
+    let own = |path: &str| {
+        path.starts_with("/zookeeper/") && !path.starts_with(QUOTA) && !(path == CONFIG && changed)
+    };
     let mut here = BTreeSet::new();
     let mut walk = database.tree.walk();
     while let Some((path, node)) = walk.next(&database.tree) {

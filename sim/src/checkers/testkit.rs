@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use zebu_core::client::CallId;
+use zebu_core::config::{Ensemble, Member, MemberRole};
 use zebu_core::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use zebu_core::proto::{
     ClientMessage, ClientRequest, ConnectRequest, ConnectResponse, ErrorCode, LearnerInfo,
@@ -21,6 +22,8 @@ use crate::disk::SimDisk;
 use crate::history::{
     Checker, ClientId, Observation, ServerView, SimTime, StopReason, View, Violation,
 };
+use crate::model::CONFIG;
+use crate::model::membership::Configuration;
 use crate::model::payload::write;
 use crate::model::tests::{create, txn};
 use crate::scenario::ScenarioInfo;
@@ -333,7 +336,8 @@ impl Bench {
 pub fn info(servers: usize) -> ScenarioInfo {
     ScenarioInfo {
         servers,
-        voters: (1..=servers as i64).map(ServerId).collect(),
+        members: servers,
+        first: None,
         groups: vec![(1..=servers as i64).map(|id| (ServerId(id), 1)).collect()],
         tick_ms: 200,
         init_limit: 10,
@@ -348,6 +352,30 @@ pub fn info(servers: usize) -> ScenarioInfo {
         frame_max: 0xfffff,
         past: Vec::new(),
     }
+}
+
+/// So many servers, of which the first ones are an ensemble that may be changed.
+pub fn dynamic(members: usize, servers: usize) -> ScenarioInfo {
+    let ids: Vec<i64> = (1..=members as i64).collect();
+    let first = Configuration::parse(ensemble(&ids, 0).text().as_bytes());
+    ScenarioInfo { members, groups: info(members).groups, first, ..info(servers) }
+}
+/// Voters at their own hosts.
+pub fn ensemble(ids: &[i64], version: u64) -> Ensemble {
+    let member = |id: &i64| Member {
+        host: format!("h{id}"),
+        quorum_port: 1,
+        election_port: 2,
+        role: MemberRole::Participant,
+        client: None,
+    };
+    let members = ids.iter().map(|id| (ServerId(*id), member(id))).collect();
+    Ensemble { members, hierarchy: None, version }
+}
+/// The reconfiguration that leaves these voters.
+pub fn change(ids: &[i64], zxid: u64) -> TxnBody {
+    let data = Some(ensemble(ids, zxid).text().into());
+    TxnBody::Reconfig { path: CONFIG.into(), data, version: -1 }
 }
 
 fn with_view<T>(

@@ -128,7 +128,8 @@ impl Caller {
             pipeline_max: pipeline,
             read_only: spec.read_only,
         };
-        let work = Work::new(spec.work, &spec.ops, spec.paths.draw(draw), index);
+        let work = Work::new(spec.work, &spec.ops, spec.paths.draw(draw), index)
+            .among(terms.addresses.len());
         let (sender, events) = mpsc::unbounded_channel();
         let idle = work.is_idle();
         let state = SeatState { client: Some(index), idle, ..SeatState::default() };

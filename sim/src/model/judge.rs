@@ -11,8 +11,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use zebu_core::ids::Zxid;
 use zebu_core::proto::{
-    Acl, CreateRequest, ErrorCode, MultiResult, Request, Response, StatPersisted, create_flags,
-    perms,
+    Acl, CreateRequest, ErrorCode, MultiResult, ReconfigRequest, Request, Response, StatPersisted,
+    create_flags, perms,
 };
 use zebu_core::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, TxnBody};
 
@@ -137,7 +137,8 @@ impl Bench<'_> {
                 let version = next_version(*version, node.stat.version)?;
                 Ok((TxnBody::Check { path: path.clone(), version }, Response::Empty))
             }
-            Request::Reconfig(_) => Err(Stop::Refused(ErrorCode::RECONFIG_DISABLED)),
+            Request::Reconfig(_) if in_multi => Err(Stop::Unsure),
+            Request::Reconfig(asked) => self.reconfigure(asked),
             Request::CloseSession => {
                 let owned = self.model.ephemerals.get(&self.caller.session);
                 let paths = owned.into_iter().flatten().cloned().collect();
@@ -255,6 +256,26 @@ impl Bench<'_> {
         self.changed.insert(if parent.is_empty() { "/" } else { parent }.into(), Some(above));
         self.changed.insert(path.into(), None);
         Ok((TxnBody::Delete { path: path.into() }, Response::Empty))
+    }
+
+    /// Whoever is there, and whether or not another one is under way.
+    // ZK: PrepRequestProcessor.pRequest2Txn (3.9): case reconfig; who may is not asked (skipACL)
+    fn reconfigure(&mut self, asked: &ReconfigRequest) -> Step {
+        let Some(newest) = &self.model.ensemble else {
+            return Err(Stop::Refused(ErrorCode::RECONFIG_DISABLED));
+        };
+        self.open_session()?;
+        let next = newest.changed(asked, self.zxid).map_err(Stop::Refused)?;
+        let missing = Stop::Refused(ErrorCode::NO_NODE);
+        let mut node = self.get(CONFIG).cloned().ok_or(missing)?;
+        node.data = Some(next.text().into());
+        // It is not counted up.
+        node.stat.version = -1;
+        node.stat.mzxid = Zxid(self.zxid);
+        node.stat.mtime = self.time;
+        let (data, stat) = (node.data.clone(), node.client_stat());
+        let body = TxnBody::Reconfig { path: CONFIG.into(), data: data.clone(), version: -1 };
+        Ok((body, Response::Data { data, stat }))
     }
 
     fn multi(&mut self, parts: &[Request]) -> Option<Verdict> {

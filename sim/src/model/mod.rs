@@ -5,7 +5,7 @@
 //! *should* come to is in [`judge`]; what reads should answer is in [`read`]. It shares no code with
 //! the core's tree: slow and obvious is the point.
 //!
-//! Not here: `/zookeeper/config`, which each server writes for itself.
+//! Not here: `/zookeeper/config` until the first reconfiguration, which each server writes for itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -16,8 +16,11 @@ use zebu_core::ids::Zxid;
 use zebu_core::proto::{Acl, EventKind, Stat, StatPersisted, perms};
 use zebu_core::txn::{CreateTxn, Txn, TxnBody, TxnHeader};
 
+use membership::Configuration;
+
 pub mod digest;
 pub mod judge;
+pub mod membership;
 pub mod payload;
 pub mod quota;
 pub mod read;
@@ -121,6 +124,8 @@ pub struct Model {
     paths: Lookup<String, Lineage>,
     pub sessions: BTreeMap<u64, Session>,
     pub ephemerals: BTreeMap<u64, BTreeSet<String>>,
+    /// Who is in the ensemble, where that may change.
+    pub ensemble: Option<Configuration>,
     /// Paths that have a quota.
     quotas: BTreeSet<String>,
     /// The last transaction taken.
@@ -144,6 +149,7 @@ impl Model {
             paths: Lookup::default(),
             sessions: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
+            ensemble: None,
             quotas: BTreeSet::new(),
             tip: 0,
             digest: 0,
@@ -242,6 +248,10 @@ impl Model {
         let next = self.digests.partition_point(|(from, _)| *from <= zxid);
         self.digests[next.saturating_sub(1)].1
     }
+    /// Was the ensemble ever changed by then? Before that each server writes the node for itself.
+    pub fn reconfigured_at(&self, zxid: u64) -> bool {
+        self.at(CONFIG, zxid).is_some_and(|node| node.stat.mzxid > Zxid(0))
+    }
     pub fn session_open(&self, session: u64) -> bool {
         self.sessions.get(&session).is_some_and(|s| s.closed.is_none())
     }
@@ -322,6 +332,9 @@ impl Model {
                 node.stat.mzxid = Zxid(zxid);
                 node.stat.mtime = header.time.0;
                 self.set(zxid, path, node);
+                if let TxnBody::Reconfig { data: Some(text), .. } = body {
+                    self.ensemble = Configuration::parse(text);
+                }
                 told(EventKind::NodeDataChanged, path, fired);
             }
             TxnBody::SetAcl { path, acl, version } => {

@@ -4,7 +4,7 @@ use zebu_core::proto::{ErrorCode, MultiResult, Request, Response, perms};
 
 use super::judge::{Caller, permitted};
 use super::quota::QUOTA;
-use super::{Model, Node};
+use super::{CONFIG, Model, Node};
 
 /// The answer at `zxid`, children sorted; `None` where each server has its own truth or where an
 /// identity is not known.
@@ -34,7 +34,8 @@ pub fn read(
         | Request::GetChildren2 { path, .. } => path.as_str(),
         _ => return None,
     };
-    if path.starts_with("/zookeeper") && !path.starts_with(QUOTA) {
+    let changes = path == CONFIG && model.reconfigured_at(zxid);
+    if path.starts_with("/zookeeper") && !path.starts_with(QUOTA) && !changes {
         return None;
     }
     if matches!(request, Request::Exists { .. }) && path.contains('\0') {

@@ -20,16 +20,19 @@ use zebu_core::txn::TxnBody;
 
 use crate::history::{ClientId, Observation, SimTime, View, Violation};
 use crate::model::judge::{Caller, Verdict, judge};
+use crate::model::membership::{Configuration, Groups, is_quorum};
 use crate::model::{Fired, Lookup, Model};
 use crate::scenario::ScenarioInfo;
 
 pub mod clients;
+pub mod configurations;
 pub mod disk;
 mod file;
 pub mod ledger;
 pub mod local;
 
 use clients::{Answered, ClientFacts, Write};
+use configurations::Configurations;
 use disk::{DiskFacts, Logged};
 use ledger::{Ledger, Proposed, counter, epoch, start_of};
 use local::{Greeting, Local};
@@ -76,11 +79,15 @@ pub struct Committed {
     pub session_was_open: bool,
     /// For a removal by the leader: whether it was due.
     pub may_go: bool,
+    /// Another reconfiguration was under way when it was proposed.
+    pub reconfiguring: bool,
 }
 
 /// What the observation at hand added.
 #[derive(Debug, Default)]
 pub struct News {
+    /// What was committed before: the last transaction of it.
+    pub tip_before: u64,
     pub committed: Vec<Committed>,
     /// Transactions nobody had before.
     pub proposed: Vec<Rc<Proposed>>,
@@ -103,6 +110,9 @@ pub struct Facts {
     pub now: SimTime,
     servers: Vec<ServerFacts>,
     pub ledger: Ledger,
+    pub configurations: Configurations,
+    /// Transactions that were proposed while a reconfiguration was under way.
+    reconfiguring: BTreeSet<u64>,
     pub model: Model,
     pub clients: BTreeMap<ClientId, ClientFacts>,
     /// Writes by session and xid.
@@ -122,12 +132,16 @@ pub struct Facts {
 
 impl Facts {
     pub fn new(info: ScenarioInfo) -> Self {
+        let mut model = Model::behind(&info.past);
+        model.ensemble = info.first.clone();
         Self {
             now: 0,
             servers: Vec::new(),
             ledger: Ledger::default(),
-            model: Model::behind(&info.past),
             info,
+            configurations: Configurations::default(),
+            reconfiguring: BTreeSet::new(),
+            model,
             clients: BTreeMap::new(),
             writes: Lookup::default(),
             answered_upto: 0,
@@ -153,15 +167,12 @@ impl Facts {
         let link = self.server(server).links.get(&link);
         link.is_some_and(|link| link.port == Port::ObserverMaster)
     }
-    pub fn is_voter(&self, id: i64) -> bool {
-        self.info.voters.iter().any(|voter| voter.0 == id)
-    }
     pub fn is_alone(&self) -> bool {
         self.info.servers == 1
     }
-    /// Are those voters a quorum?
-    pub fn is_quorum(&self, mut has: impl FnMut(&ServerFacts) -> bool) -> bool {
-        self.info.is_quorum(|voter| {
+    /// Are those voters a quorum of these?
+    pub fn is_quorum(&self, groups: &Groups, mut has: impl FnMut(&ServerFacts) -> bool) -> bool {
+        is_quorum(groups, |voter| {
             self.servers.iter().find(|server| server.id == voter.0).is_some_and(&mut has)
         })
     }
@@ -187,7 +198,7 @@ impl Facts {
         if let Some(done) = self.news.finished.take() {
             self.writes.remove(&done);
         }
-        self.news = News::default();
+        self.news = News { tip_before: self.ledger.tip(), ..News::default() };
         self.now = view.now;
         if self.servers.len() != view.servers.len() {
             let entries = view.servers.iter();
@@ -354,11 +365,17 @@ impl Facts {
                     known.established = false;
                 }
             }
-            QuorumPacket::Proposal(entry) | QuorumPacket::Inform(entry) => {
-                self.learn(entry.zxid().0, &entry.payload, server)?;
-                if let QuorumPacket::Inform(_) = packet {
-                    self.commit_by(server, entry.zxid().0)?;
+            QuorumPacket::NewLeader { zxid, config } => {
+                if let Some(named) = Configuration::parse(config) {
+                    self.configurations.named.entry(zxid.epoch().0).or_insert(named.version);
                 }
+            }
+            QuorumPacket::Proposal(entry) => {
+                self.learn(entry.zxid().0, &entry.payload, server)?;
+            }
+            QuorumPacket::Inform(entry) | QuorumPacket::InformAndActivate { entry, .. } => {
+                self.learn(entry.zxid().0, &entry.payload, server)?;
+                self.commit_by(server, entry.zxid().0)?;
             }
             QuorumPacket::Commit { zxid } | QuorumPacket::CommitAndActivate { zxid, .. } => {
                 self.commit_by(server, zxid.0)?;
@@ -428,6 +445,12 @@ impl Facts {
     ) -> Result<(), Violation> {
         if self.ledger.learn(zxid, payload, server, self.now)? {
             let proposed = self.ledger.get(zxid).expect("just learned").clone();
+            if self.info.first.is_some() {
+                if self.is_reconfiguring(zxid) {
+                    self.reconfiguring.insert(zxid);
+                }
+                self.configurations.learn(&proposed)?;
+            }
             self.news.proposed.push(proposed);
         }
         Ok(())
@@ -449,6 +472,15 @@ impl Facts {
             return Err(Violation { property: "Z-INT", what });
         };
         self.ledger.commit(zxid);
+        self.configurations.commit(zxid);
+        if self.model.ensemble.is_some()
+            && !self.model.reconfigured_at(zxid)
+            && let Some(first) = &mut self.model.ensemble
+            && let Some(named) = self.configurations.named.get(&epoch(zxid))
+        {
+            // Its leader gave it a version, or told the one that it has.
+            first.version = *named;
+        }
         let header = &proposed.txn.header;
         let key = (header.session.0, header.cxid.0);
         let local = self.is_local(key.0);
@@ -463,6 +495,7 @@ impl Facts {
                 TxnBody::DeleteContainer { path } => self.model.may_go(path, header.time.0),
                 _ => false,
             },
+            reconfiguring: self.reconfiguring.contains(&zxid),
             proposed: Rc::clone(&proposed),
         };
         // Servers number their own transactions 0; clients never do.
