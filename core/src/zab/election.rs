@@ -310,6 +310,28 @@ impl Election {
             && !committed.has_say(self.proposal.leader)
             && theirs.vote.same_history(&self.proposal)
     }
+    /// The same where they look for a leader still, and have not come over by now.
+    fn yield_to_known(&mut self, cx: &Cx) {
+        let committed = cx.membership.committed();
+        if cx.membership.proposed().is_none() || committed.has_say(self.proposal.leader) {
+            return;
+        }
+        let round = self.round;
+        let now = || self.received.iter().filter(move |(_, r)| r.round == round);
+        let is_left = |id, vote: &Vote| committed.has_say(id) && self.proposal.beats(vote);
+        if !now().any(|(id, r)| is_left(*id, &r.vote) && committed.has_say(r.vote.leader)) {
+            return;
+        }
+        let candidates = now().map(|(_, r)| r.vote).chain([self.initial]);
+        let known = candidates
+            .filter(|vote| committed.has_say(vote.leader) && vote.same_history(&self.proposal))
+            .max_by_key(|vote| vote.leader);
+        if let Some(vote) = known {
+            self.known_to_all = true;
+            self.proposal = vote;
+            self.decide_at = None;
+        }
+    }
     /// Having yielded, we do not go back for a larger id alone.
     fn is_electable(&self, vote: &Vote, cx: &Cx) -> bool {
         let yielded = self.known_to_all
@@ -356,6 +378,7 @@ impl Election {
         if self.resend_at <= now {
             self.resend_after = (self.resend_after * 2).min(cx.config.max_notification_interval);
             self.resend_at = now + self.resend_after;
+            self.yield_to_known(cx);
             return self.propose(cx, links);
         }
         None
