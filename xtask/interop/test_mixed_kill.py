@@ -14,7 +14,7 @@ from collections import Counter
 from clients import Raw, client, string
 from harness import alone, check, equal, note, wait_until
 from load import SESSION_S, Load, whole_tree
-from servers import OLDER, Ensemble, Server, is_java
+from servers import Ensemble, Server, is_java
 
 KILLS = int(os.environ.get("ZEBU_MIXED_KILLS", "3"))
 SEED = int(os.environ.get("ZEBU_MIXED_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -279,16 +279,6 @@ def two_java_and_ours(context):
 @alone
 def java_and_two_ours(context):
     one_and_two_ours(context, "java", 2)
-
-
-@alone
-def two_of_3_8_and_ours(context):
-    two_and_ours(context, OLDER, 5)
-
-
-@alone
-def one_of_3_8_and_two_ours(context):
-    one_and_two_ours(context, OLDER, 6)
 
 
 @alone
