@@ -10,9 +10,8 @@ use zebu_core::conn::client::ClientConn;
 use zebu_core::conn::client_side::ClientSideConn;
 use zebu_core::ids::{ConnId, LinkId, ServerId, SessionId, Xid, Zxid};
 use zebu_core::proto::{Acl, ClientMessage, ClientRequest, ConnectRequest, CreateRequest, Request};
-use zebu_core::server::{Action, Epochs, Event, Port, Recovered, Server, StoreOp, Ticket};
+use zebu_core::server::{Action, Event, Port, Recovered, Server, StoreOp, Ticket};
 use zebu_core::time::{Instant, Now, WallTime};
-use zebu_core::tree::Database;
 
 pub fn server_events(data: &[u8]) {
     assert_eq!(run(data), run(data), "the same events gave other actions");

@@ -96,8 +96,10 @@ impl Check for Election {
                 server,
                 event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
             } => {
-                let peer = facts.server(*server).links.get(link).and_then(|link| link.peer);
-                let has_say = peer.is_some_and(|peer| facts.has_say_at(*server, peer));
+                // Who observes has no say, be it proposed as a voter.
+                let report = self.reports.get(server).and_then(|links| links.get(link));
+                let has_say =
+                    report.is_some_and(|report| facts.has_say_at(*server, report.follower));
                 if let (QuorumPacket::AckEpoch { last, current: Some(current) }, true) =
                     (packet, has_say)
                 {
