@@ -17,6 +17,10 @@ use crate::server::cx::Cx;
 use crate::server::links::Links;
 use crate::time::{Duration, Instant};
 
+/// Whoever is told our vote is remembered, strangers among them, or they would answer each other as fast
+/// as the network carries it; so many at most.
+const TOLD_MAX: usize = 256;
+
 /// Who should lead, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vote {
@@ -155,6 +159,14 @@ impl Election {
             || cx.config.planted(Mutant::FleCountObservers) && membership.is_member(from);
         if !counts || !membership.is_voter(n.leader) {
             if n.state == PeerState::Looking {
+                if counts && n.leader != Vote::NONE.leader && n.round > self.round {
+                    // It votes for one that we have not heard of. That it is of no use with us it can
+                    // learn in its own round only.
+                    // Departs: upstream ignores it, and both look on.
+                    self.begin_round(n.round);
+                    self.proposal = self.initial;
+                    return self.propose(cx, links);
+                }
                 self.answer(from, cx, links);
             }
             return None;
@@ -178,11 +190,19 @@ impl Election {
                 || now.since(*at) >= cx.config.min_notification_interval
         });
         if is_news {
-            if cx.membership.is_member(from) {
-                self.told.insert(from, answer);
+            if self.told.len() >= TOLD_MAX {
+                self.told.clear();
             }
+            self.told.insert(from, answer);
             links.notify(from, self.notification(cx), cx);
         }
+    }
+
+    fn begin_round(&mut self, round: i64) {
+        self.round = round;
+        self.received.clear();
+        self.decide_at = None;
+        self.known_to_all = false;
     }
 
     fn on_looking(
@@ -206,14 +226,12 @@ impl Election {
         }
         // Whose word weighs nothing is never voted for, but by itself.
         let mut unaware = false;
-        if theirs.round > self.round {
-            self.known_to_all = false;
+        let is_later = theirs.round > self.round;
+        if is_later {
+            self.begin_round(theirs.round);
         }
         let electable = self.is_electable(&theirs.vote, cx);
-        if theirs.round > self.round {
-            self.round = theirs.round;
-            self.received.clear();
-            self.decide_at = None;
+        if is_later {
             let better = electable && theirs.vote.beats(&self.initial);
             self.proposal = if better { theirs.vote } else { self.initial };
             self.propose(cx, links);
