@@ -93,7 +93,7 @@ pub struct Election {
     /// A quorum agrees; better votes may come until then.
     decide_at: Option<Instant>,
     /// In this round we have yielded to those who do not know who is proposed.
-    known_to_all: bool,
+    has_yielded: bool,
     /// What those without a vote were told, and when.
     told: BTreeMap<ServerId, (Vote, i64, Instant)>,
     resend_at: Instant,
@@ -128,7 +128,7 @@ impl Election {
             settled: BTreeMap::new(),
             first: previous_round == 0,
             decide_at: None,
-            known_to_all: false,
+            has_yielded: false,
             told: BTreeMap::new(),
             resend_at: cx.now.mono + cx.config.min_notification_interval,
             resend_after: cx.config.min_notification_interval,
@@ -198,11 +198,12 @@ impl Election {
         }
     }
 
+    /// Somebody is in a later round: what was heard in ours counts no more.
     fn begin_round(&mut self, round: i64) {
         self.round = round;
         self.received.clear();
         self.decide_at = None;
-        self.known_to_all = false;
+        self.has_yielded = false;
     }
 
     fn on_looking(
@@ -309,7 +310,7 @@ impl Election {
             return Some(self.settle(theirs.vote, theirs.round, cx));
         }
         if self.yields_to(&theirs, cx) {
-            self.known_to_all = true;
+            self.has_yielded = true;
             self.proposal = theirs.vote;
             self.decide_at = None;
             return self.propose(cx, links);
@@ -345,14 +346,14 @@ impl Election {
             .filter(|vote| committed.has_say(vote.leader) && vote.same_history(&self.proposal))
             .max_by_key(|vote| vote.leader);
         if let Some(vote) = known {
-            self.known_to_all = true;
+            self.has_yielded = true;
             self.proposal = vote;
             self.decide_at = None;
         }
     }
     /// Having yielded, we do not go back for a larger id alone.
     fn is_electable(&self, vote: &Vote, cx: &Cx) -> bool {
-        let yielded = self.known_to_all
+        let yielded = self.has_yielded
             && vote.same_history(&self.proposal)
             && !cx.membership.committed().has_say(vote.leader);
         cx.membership.has_say(vote.leader) && !yielded

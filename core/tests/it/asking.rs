@@ -34,3 +34,17 @@ pub(crate) fn word(c: &mut Cluster, server: i64, conn: u64, word: FourLetterWord
         other => panic!("{other:?}"),
     }
 }
+
+/// A client of `server` pings and keeps its session for longer than that lasts by itself, then it is silent.
+pub(crate) fn a_session_lives_by_its_pings(c: &mut Cluster, server: i64) {
+    let session = c.connect(server, 1);
+    for _ in 0..8 {
+        c.send(server, 1, -2, Request::Ping);
+        c.run_ms(1_000);
+    }
+    let known =
+        |c: &Cluster| c.servers.values().all(|s| s.database().sessions.contains_key(&session));
+    assert!(known(c));
+    c.run_ms(6_000);
+    assert!(!known(c));
+}

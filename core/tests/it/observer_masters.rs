@@ -1,13 +1,10 @@
 //! Observers that followers serve in the leader's place.
 
 use zebu_core::config::{Config, MemberRole};
-use zebu_core::ids::{ConnId, ServerId, SessionId};
-use zebu_core::proto::{
-    Acl, ClientMessage, ClientRequest, CreateRequest, ErrorCode, FourLetterWord, QuorumPacket,
-    Request, Response,
-};
-use zebu_core::server::Event;
+use zebu_core::ids::ServerId;
+use zebu_core::proto::{ClientMessage, FourLetterWord, QuorumPacket, Request, Response};
 
+use crate::asking::{a_session_lives_by_its_pings, create, results, word};
 use crate::cluster::Cluster;
 
 /// Servers 1 to 3 vote; 3 leads, 4 and 5 observe.
@@ -47,19 +44,8 @@ fn started(tune: fn(&mut Config)) -> Cluster {
     assert!(c.servers.values().all(|server| server.is_serving()));
     c
 }
-fn create(path: &str, flags: i32) -> Request {
-    let (data, acl) = (Some("x".into()), Acl::open());
-    Request::Create(CreateRequest { path: path.into(), data, acl, flags })
-}
 fn get(path: &str) -> Request {
     Request::GetData { path: path.into(), watch: false }
-}
-fn results(c: &mut Cluster, server: i64, conn: u64) -> Vec<Result<Response, ErrorCode>> {
-    let result = |message| match message {
-        ClientMessage::Reply { result, .. } => result,
-        other => panic!("{other:?}"),
-    };
-    c.replies(server, conn).into_iter().map(result).collect()
 }
 fn written(c: &mut Cluster, server: i64, conn: u64, xid: i32, path: &str) {
     c.send(server, conn, xid, create(path, 0));
@@ -190,17 +176,7 @@ fn a_session_moves_among_those_that_one_server_speaks_for() {
 #[test]
 fn a_session_lives_by_what_an_observer_hears() {
     let mut c = started(with_masters);
-    let session = c.connect(5, 1);
-    for _ in 0..8 {
-        c.send(5, 1, -2, Request::Ping);
-        c.run_ms(1_000);
-    }
-    let known = |c: &Cluster, session: SessionId| {
-        c.servers.values().all(|s| s.database().sessions.contains_key(&session))
-    };
-    assert!(known(&c, session));
-    c.run_ms(6_000);
-    assert!(!known(&c, session));
+    a_session_lives_by_its_pings(&mut c, 5);
 }
 
 #[test]
@@ -216,22 +192,10 @@ fn local_sessions_of_observers() {
 #[test]
 fn what_operators_are_told() {
     let mut c = started(with_one_master);
-    let word = |c: &mut Cluster, server: i64| {
-        let (at, conn, now) = (ServerId(server), ConnId(9), c.now());
-        let server = c.servers.get_mut(&at).expect("it runs");
-        let word = FourLetterWord::Mntr;
-        server.handle(now, Event::ConnOpen { conn, ip: "10.0.0.1".into(), port: 9 });
-        server.handle(now, Event::Client { conn, request: ClientRequest::FourLetterWord(word) });
-        c.wake(at);
-        match c.replies(at.0, conn.0).as_slice() {
-            [ClientMessage::Text(text)] => text.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    let said = word(&mut c, 4);
+    let said = word(&mut c, 4, 9, FourLetterWord::Mntr);
     assert!(said.contains("zk_observer_master_id\t2\n"), "{said}");
-    let said = word(&mut c, 2);
+    let said = word(&mut c, 2, 9, FourLetterWord::Mntr);
     assert!(said.contains("zk_synced_observers\t2\n"), "{said}");
-    let said = word(&mut c, 3);
+    let said = word(&mut c, 3, 9, FourLetterWord::Mntr);
     assert!(said.contains("zk_synced_observers\t0\n"), "{said}");
 }

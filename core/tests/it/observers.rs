@@ -5,7 +5,7 @@ use zebu_core::ids::{Epoch, ServerId, SessionId};
 use zebu_core::proto::{ClientMessage, ErrorCode, FourLetterWord, QuorumPacket, Request, Response};
 use zebu_core::server::Note;
 
-use crate::asking::{create, results, word};
+use crate::asking::{a_session_lives_by_its_pings, create, results, word};
 use crate::cluster::Cluster;
 
 /// Of five servers 1 and 5 observe: one whose id is below every voter's, and one above.
@@ -212,17 +212,7 @@ fn clients_move_between_observers_and_voters() {
 #[test]
 fn a_session_lives_by_what_an_observer_hears() {
     let mut c = started(two_observe);
-    let session = c.connect(5, 1);
-    for _ in 0..8 {
-        c.send(5, 1, -2, Request::Ping);
-        c.run_ms(1_000);
-    }
-    let known = |c: &Cluster, session: SessionId| {
-        c.servers.values().all(|s| s.database().sessions.contains_key(&session))
-    };
-    assert!(known(&c, session));
-    c.run_ms(6_000);
-    assert!(!known(&c, session));
+    a_session_lives_by_its_pings(&mut c, 5);
 }
 
 #[test]
