@@ -347,7 +347,9 @@ impl<D: RunningDisk, O: Observer> Driver<D, O> {
             Action::CloseConn { conn, why } => {
                 if let Some(mut sender) = self.conns.remove(&conn) {
                     log_close(&sender.name, &why);
-                    if why == CloseReason::Unread { sender.outbox.cut() } else { sender.close() }
+                    // Nobody reads what would have to be sent first.
+                    let cut = matches!(why, CloseReason::Unread | CloseReason::Silent(_));
+                    if cut { sender.outbox.cut() } else { sender.close() }
                 }
             }
             Action::Store { ticket, op } => self.store.push((ticket, op)),
@@ -508,6 +510,9 @@ fn log_close(name: &str, why: &CloseReason) {
         CloseReason::Throttled => info!("{name} closed: connections come too fast"),
         CloseReason::Stale => info!("{name} closed: a request waited longer than its session"),
         CloseReason::Unread => warn!("{name} is cut: it leaves too much unread"),
+        CloseReason::Silent(session) => {
+            info!("{name} is cut: silent for the time-out of its session {session:?}");
+        }
         CloseReason::ClientAhead { seen, ours } => {
             info!("{name} closed: it has seen zxid 0x{seen:x}, we are at 0x{ours:x} only");
         }

@@ -234,6 +234,8 @@ pub enum CloseReason {
     Stale,
     /// It leaves unread what it is sent.
     Unread,
+    /// Nothing came for as long as a session lives, and the session lives elsewhere, or ends.
+    Silent(SessionId),
     ReadOnly,
     /// A smaller id's dial is only a request to be called back.
     SmallerId,

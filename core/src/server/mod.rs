@@ -169,6 +169,7 @@ impl Server {
             self.order.deadline(&self.cx),
             self.cx.read_only.deadline(),
             self.order.local_deadline(),
+            self.order.silence_deadline(),
         ];
         of_role.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -294,6 +295,7 @@ impl Server {
 
     fn wake(&mut self) -> Result<(), String> {
         self.order.expire_locally(&mut self.cx);
+        self.order.close_silent(&mut self.cx);
         self.lose_patience();
         match &mut self.role {
             Role::Settling { .. } => {}

@@ -16,6 +16,7 @@ mod handshake;
 mod local_sessions;
 mod pressure;
 mod read_only;
+mod silence;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -164,6 +165,8 @@ pub(crate) struct Order {
     watches: WatchTable,
     ids: SessionIds,
     local: LocalSessions,
+    /// When silent connections are looked for next.
+    look_at: Instant,
     submissions: VecDeque<Submission>,
     pressure: Pressure,
     /// Events held back by a planted mistake only.
@@ -182,6 +185,7 @@ impl Order {
             watches: WatchTable::new(config.seed).with_mutant(config.mutant),
             ids,
             local: LocalSessions::new(config.tick),
+            look_at: Instant(0),
             submissions: VecDeque::new(),
             pressure: Pressure::new(config),
             late_events: Vec::new(),

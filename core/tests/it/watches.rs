@@ -1,6 +1,7 @@
 //! Watches through a whole server: what each connection is sent, in its order. What fires which
 //! watch is tested beside the table.
 
+use zebu_core::ids::ServerId;
 use zebu_core::proto::{
     Acl, AddWatchMode, ClientMessage, CreateRequest, ErrorCode, Id, Request, SetWatches,
     WatcherType, perms,
@@ -177,4 +178,36 @@ fn who_may_not_read_a_node_is_not_told_of_it() {
     let data = Request::CheckWatches { path: "/secret".into(), watcher: WatcherType::Data };
     c.send(1, WATCHER, 4, data);
     assert_eq!(told(&mut c, WATCHER), ["4 -121"], "used up without a word");
+}
+
+/// Nobody tells the server that it has left: a cable was pulled, or a firewall forgot.
+#[test]
+fn a_client_that_went_elsewhere_leaves_no_connection_behind() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    let session = c.connect(1, WATCHER);
+    c.send(1, WATCHER, 1, Request::Exists { path: "/a".into(), watch: true });
+    let other = c.connect(1, WRITER);
+    c.greet(2, WATCHER, session);
+    let watching = |c: &Cluster| c.servers[&ServerId(1)].watching_conns();
+    for second in 0..4 {
+        c.run_ms(1_000);
+        assert_eq!(watching(&c), 1, "after {second} s");
+        c.send(2, WATCHER, -2, Request::Ping);
+        c.send(1, WRITER, -2, Request::Ping);
+    }
+    c.run_ms(500);
+    assert_eq!(watching(&c), 0);
+    // Neither the session, nor who pings, is the worse for it.
+    c.run_ms(2_000);
+    for (server, conn) in [(2, WATCHER), (1, WRITER)] {
+        c.replies(server, conn);
+        c.send(server, conn, 7, create(&format!("/by{server}"), 0));
+        assert!(matches!(
+            &c.replies(server, conn)[..],
+            [ClientMessage::Reply { result: Ok(_), .. }]
+        ));
+    }
+    let sessions = &c.servers[&ServerId(3)].database().sessions;
+    assert!(sessions.contains_key(&session) && sessions.contains_key(&other));
 }

@@ -2,8 +2,13 @@
 //! a closeSession no larger than a frame, for upstream's servers read no more. When everything is
 //! quiet, connections that are gone have left no watches behind.
 //!
-//! Permitted: a transaction that is larger than its request by what preparing adds to it.
+//! Permitted: a transaction that is larger than its request by what preparing adds to it; watches of a
+//! client that went elsewhere while its server has not been told, and has not waited long enough.
 
+use std::collections::BTreeSet;
+
+use zebu_core::ids::{ConnId, ServerId};
+use zebu_core::server::{Action, Event};
 use zebu_core::txn::TxnBody;
 
 use super::facts::Facts;
@@ -12,15 +17,29 @@ use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
 
 #[derive(Debug, Default)]
-pub struct Bounds;
+pub struct Bounds {
+    /// The connections that each server was told of, and not yet that they are gone.
+    open: BTreeSet<(ServerId, ConnId)>,
+}
 
 impl Check for Bounds {
     fn observe(
         &mut self,
         facts: &Facts,
         _view: &View<'_>,
-        _what: &Observation<'_>,
+        what: &Observation<'_>,
     ) -> Result<(), Violation> {
+        match *what {
+            Observation::Event { server, event: &Event::ConnOpen { conn, .. } } => {
+                self.open.insert((server, conn));
+            }
+            Observation::Event { server, event: &Event::ConnGone { conn } }
+            | Observation::Action { server, action: &Action::CloseConn { conn, .. } } => {
+                self.open.remove(&(server, conn));
+            }
+            Observation::Started { server } => self.open.retain(|(there, _)| *there != server),
+            _ => {}
+        }
         let frame_max = facts.info.frame_max;
         for proposed in &facts.news.proposed {
             let max = match &proposed.txn.body {
@@ -36,11 +55,10 @@ impl Check for Bounds {
         Ok(())
     }
 
-    fn finish(&mut self, facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
+    fn finish(&mut self, _facts: &Facts, view: &View<'_>) -> Result<(), Violation> {
         for server in view.servers {
             let Some(watching) = server.watching else { continue };
-            let conns = facts.clients.values().filter_map(|client| client.conn.as_ref());
-            let here = conns.filter(|conn| conn.server == server.id).count();
+            let here = self.open.iter().filter(|(there, _)| *there == server.id).count();
             ensure(watching <= here, "R-WATCH", || {
                 format!("{:?} has watches of {watching} connections, {here} are there", server.id)
             })?;
@@ -57,7 +75,7 @@ mod tests {
 
     fn bench() -> Bench {
         let info = ScenarioInfo { frame_max: 200, ..info(3) };
-        let mut bench = Bench::with(info, vec![Box::new(Bounds)]);
+        let mut bench = Bench::with(info, vec![Box::new(Bounds::default())]);
         bench.lead(ONE, 1);
         bench.establish(ONE, TWO, 1);
         bench
@@ -79,10 +97,15 @@ mod tests {
     #[test]
     fn watches_go_with_their_connections() {
         let mut bench = bench();
-        bench.connect(0, ONE, SESSION);
+        let open = Event::ConnOpen { conn: ConnId(1), ip: "10.0.0.4".into(), port: 9 };
+        bench.see(&Observation::Event { server: ONE, event: &open }).unwrap();
         bench.watching = vec![1, 0, 0];
         bench.finish().unwrap();
         bench.watching = vec![1, 1, 0];
+        assert_eq!(bench.finish().unwrap_err().property, "R-WATCH");
+        bench.watching = vec![1, 0, 0];
+        let gone = Event::ConnGone { conn: ConnId(1) };
+        bench.see(&Observation::Event { server: ONE, event: &gone }).unwrap();
         assert_eq!(bench.finish().unwrap_err().property, "R-WATCH");
     }
 }

@@ -102,7 +102,7 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(watches::Watches::default()),
         Box::new(reads::Reads),
         Box::new(replicas::Replicas::default()),
-        Box::new(bounds::Bounds),
+        Box::new(bounds::Bounds::default()),
         Box::new(liveness::Liveness::default()),
     ]
 }
