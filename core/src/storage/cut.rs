@@ -50,7 +50,7 @@ fn find_cut(
     config: &StorageConfig,
     disk: &dyn Directory,
 ) -> Result<Option<(LogFile, u64)>, RecoverError> {
-    let mut history = History::above(base, &listing.logs, disk, config.record_max)?;
+    let mut history = History::above(base, listing, disk, config.record_max)?;
     let mut at = None;
     let mut last = base;
     while last < after {

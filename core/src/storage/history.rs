@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::listing::LogFile;
+use super::listing::{Listing, LogFile};
 use super::log_file::{Bad, HEADER_BYTES, LogReader, Next, Record, Verdict};
 use super::{Dir, Directory, DiskError, DiskOp, RecoverError};
 use crate::ids::Zxid;
@@ -18,6 +18,8 @@ pub(crate) struct History<'a> {
     base: Zxid,
     /// The newest record so far, or the snapshot.
     last: Zxid,
+    /// Those above `base`, oldest first.
+    snapshots: Vec<Zxid>,
     /// Files still to be read, oldest first, and the one that is being read.
     files: Vec<LogFile>,
     next_file: usize,
@@ -42,14 +44,14 @@ pub(crate) struct Leftover {
 }
 
 impl<'a> History<'a> {
-    /// `files` oldest first.
     // ZK: FileTxnLog.getLogFiles, FileTxnIterator.init (3.9)
     pub(crate) fn above(
         base: Zxid,
-        files: &[LogFile],
+        listing: &Listing,
         disk: &'a dyn Directory,
         record_max: usize,
     ) -> Result<Self, DiskError> {
+        let files = listing.logs.as_slice();
         let at_most_next = |file: &LogFile| file.first.0 <= base.0.saturating_add(1);
         let mut start = files.partition_point(at_most_next).saturating_sub(1);
         // A file that was only begun says nothing about where the records before it are.
@@ -66,6 +68,9 @@ impl<'a> History<'a> {
             record_max,
             base,
             last: base,
+            snapshots: (listing.snapshots.iter().map(|file| file.zxid))
+                .filter(|at| *at > base)
+                .collect(),
             files: files.get(start..).unwrap_or_default().to_vec(),
             next_file: 0,
             open: None,
@@ -124,6 +129,14 @@ impl<'a> History<'a> {
         used && codec::is_error(&record.payload)
     }
 
+    /// A snapshot of what is between the newest record and `zxid`. It was received from a leader, and a
+    /// crash has kept the log below it. (Upstream names one for the beginning of an epoch, too, where
+    /// nothing is.)
+    fn passed_over(&self, zxid: Zxid) -> Option<Zxid> {
+        let at = self.snapshots.partition_point(|at| *at <= self.last);
+        self.snapshots.get(at).copied().filter(|at| *at < zxid)
+    }
+
     /// Nothing is missing between the last record and this one, nor was anything lost with a torn
     /// end before it.
     // Departs: upstream replays over a gap (JIRA: ZOOKEEPER-4925) and over whatever was unreadable.
@@ -132,6 +145,13 @@ impl<'a> History<'a> {
         if !record.zxid.follows(last) {
             let (offset, zxid) = (record.offset, record.zxid);
             let what = format!("offset {offset}: expected what follows {last:x}, found {zxid:x}");
+            return Err(RecoverError::corrupt(&file.name(), what));
+        }
+        if let Some(snapshot) = self.passed_over(record.zxid).filter(|at| at.counter() > 0) {
+            let (offset, zxid) = (record.offset, record.zxid);
+            let what = format!(
+                "offset {offset}: expected what leads to snapshot.{snapshot:x}, found {zxid:x}"
+            );
             return Err(RecoverError::corrupt(&file.name(), what));
         }
         // Upstream leaves a torn end where it is and begins a new file. If the epoch goes on, the

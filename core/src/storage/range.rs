@@ -10,7 +10,7 @@ use crate::txn::{Entry, codec};
 
 /// The transactions above `above` up to `upto`, none missing; or nothing, where the log does not hold
 /// `above` itself, or where they are more than the share of the newest snapshot that may be sent in its
-/// stead. Files may be written and removed meanwhile.
+/// stead, or where it may lack some that a snapshot has. Files may be written and removed meanwhile.
 // ZK: ZKDatabase.getProposalsFromTxnLog, calculateTxnLogSizeLimit (3.9)
 pub fn read_log(
     disk: &dyn Directory,
@@ -28,12 +28,19 @@ pub fn read_log(
     if listing.logs.first().is_none_or(|oldest| oldest.first > above) {
         return Ok(None);
     }
-    let mut history = History::above(Zxid(before), &listing.logs, disk, config.record_max)?;
+    let mut history = History::above(Zxid(before), &listing, disk, config.record_max)?;
     if history.next()?.is_none_or(|(_, record)| record.zxid != above) {
         return Ok(None);
     }
     let mut entries = Vec::new();
+    let mut last = above;
     while let Some((file, record)) = history.next()? {
+        // Even one at the beginning of an epoch: it may have come from a leader.
+        let has_snapshot = |zxid| listing.snapshots.iter().any(|s| last < s.zxid && s.zxid < zxid);
+        if record.zxid.epoch() != last.epoch() && has_snapshot(record.zxid) {
+            return Ok(None);
+        }
+        last = record.zxid;
         let Some(left) = room.checked_sub(record.end - record.offset) else { return Ok(None) };
         room = left;
         let zxid = record.zxid;

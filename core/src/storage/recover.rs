@@ -82,8 +82,7 @@ pub(crate) fn newest_state<'a>(
             Err(SnapshotError::Disk(error)) => return Err(error.into()),
             Err(error @ SnapshotError::Invalid { .. }) => error.to_string(),
             Ok(loaded) => {
-                let mut history =
-                    History::above(file.zxid, &listing.logs, disk, config.record_max)?;
+                let mut history = History::above(file.zxid, listing, disk, config.record_max)?;
                 match replay(loaded, &mut history, config)? {
                     Err(why) => why,
                     Ok(mut state) => {

@@ -6,6 +6,7 @@ use zebu_core::server::{Epochs, StoreOp};
 use zebu_core::storage::{
     Dir, DiskOp, RecoverError, SnapshotWriter, Storage, StorageConfig, read_log,
 };
+use zebu_core::tree::Database;
 
 use crate::crash::{entry, zxid};
 use crate::model_disk::{ModelDisk, changes};
@@ -215,6 +216,38 @@ fn a_gap_is_refused() {
     let mut below_the_snapshot = disk(9, &[1, 4], &[5]);
     below_the_snapshot.remove(Dir::Log, &log(1));
     assert_eq!(open(&below_the_snapshot), Ok(zxid(1, 9)));
+}
+
+/// A snapshot came from a leader, and a crash before the log below it was removed.
+fn received_snapshot(at: Zxid, goes_on: Zxid) -> ModelDisk {
+    let mut disk = disk(4, &[1], &[]);
+    let mut ahead = Database::new();
+    ahead.apply(&entry(at).txn);
+    let ops = SnapshotWriter::new(ahead, &config());
+    disk.perform_all(&ops.collect::<Vec<_>>());
+    save_epochs(&mut disk, b"3", b"3");
+    let (mut storage, _, repairs) = Storage::open(config(), &disk).unwrap();
+    disk.perform_all(&repairs);
+    let ops = storage.plan(vec![StoreOp::Append(vec![entry(goes_on)])], &disk).unwrap();
+    disk.perform_all(&ops);
+    disk
+}
+
+#[test]
+fn a_gap_that_only_a_snapshot_fills_is_none_to_replay_over() {
+    let mut disk = received_snapshot(zxid(1, 9), zxid(3, 1));
+    assert_eq!(open(&disk), Ok(zxid(3, 1)));
+    disk.content(Dir::Data, &snapshot(9))[40] ^= 1;
+    refuses(&disk, &["log.300000001: offset 16: expected what leads to snapshot.100000009"]);
+}
+
+#[test]
+fn nobody_is_sent_a_log_with_a_gap() {
+    let config = StorageConfig { log_permille_max: 1_000_000, ..config() };
+    let read = |disk: &ModelDisk| read_log(disk, zxid(1, 4), zxid(3, 1), &config);
+    assert!(read(&received_snapshot(zxid(1, 9), zxid(3, 1))).is_err());
+    assert_eq!(read(&received_snapshot(zxid(2, 0), zxid(3, 1))), Ok(None));
+    assert!(read(&received_snapshot(zxid(1, 4), zxid(3, 1))).unwrap().is_some());
 }
 
 #[test]
