@@ -157,11 +157,11 @@ impl Server {
     }
 
     /// An election that nobody was waited for may have been too quick: a better vote that comes before
-    /// the leader was reached opens it again.
+    /// the leader was reached opens it again. So does a leader that could not wait to be reached.
     pub(super) fn reconsider(&mut self, from: ServerId, notification: &Notification) {
         let Role::Following(following, settled) = &self.role else { return };
         if following.is_connecting()
-            && settled.is_outvoted(notification)
+            && settled.is_outvoted(from, notification, &self.cx)
             && [from, notification.leader].iter().all(|id| self.cx.membership.is_voter(*id))
         {
             self.end_term("a better vote came");

@@ -124,7 +124,8 @@ impl Server {
             };
             self.cx.note(Note::Role(role));
             let parked = self.links.take_parked();
-            let following = Following::enter(leader, parked, self.failed_terms, &mut self.cx);
+            let (round, failed) = (settled.round, self.failed_terms);
+            let following = Following::enter(leader, round, parked, failed, &mut self.cx);
             self.role = Role::Following(following, settled);
         }
     }

@@ -36,17 +36,23 @@ impl Vote {
     const NONE: Self =
         Self { leader: ServerId(i64::MIN), zxid: Zxid::from_wire(i64::MIN), epoch: i64::MIN };
 
-    /// The order that decides an election.
-    // ZK: FastLeaderElection.totalOrderPredicate (3.9)
-    pub fn beats(&self, other: &Self) -> bool {
-        (self.epoch, self.zxid, self.leader) > (other.epoch, other.zxid, other.leader)
-    }
-    fn same_history(&self, other: &Self) -> bool {
-        (self.epoch, self.zxid) == (other.epoch, other.zxid)
-    }
     fn of(n: &Notification) -> Self {
         Self { leader: n.leader, zxid: n.zxid, epoch: n.peer_epoch }
     }
+}
+
+/// The order that decides an election. Whose word weighs nothing is never voted for, but by itself. Of equal histories that one is the
+/// better whose owner everybody knows: while a reconfiguration is only proposed, not everybody has
+/// heard of those whom it adds.
+// ZK: FastLeaderElection.totalOrderPredicate (3.9)
+// Departs: upstream compares the ids alone. Then who knows of a proposed server and who does not wait
+// for each other, one election after the other.
+fn beats(vote: &Vote, other: &Vote, cx: &Cx) -> bool {
+    let order = |vote: &Vote| {
+        let is_known = cx.membership.committed().has_say(vote.leader);
+        (vote.epoch, vote.zxid, is_known, vote.leader)
+    };
+    cx.membership.has_say(vote.leader) && order(vote) > order(other)
 }
 
 /// A vote as it was received.
@@ -92,8 +98,6 @@ pub struct Election {
     first: bool,
     /// A quorum agrees; better votes may come until then.
     decide_at: Option<Instant>,
-    /// In this round we have yielded to those who do not know who is proposed.
-    has_yielded: bool,
     /// What those without a vote were told, and when.
     told: BTreeMap<ServerId, (Vote, i64, Instant)>,
     resend_at: Instant,
@@ -128,7 +132,6 @@ impl Election {
             settled: BTreeMap::new(),
             first: previous_round == 0,
             decide_at: None,
-            has_yielded: false,
             told: BTreeMap::new(),
             resend_at: cx.now.mono + cx.config.min_notification_interval,
             resend_after: cx.config.min_notification_interval,
@@ -159,14 +162,6 @@ impl Election {
             || cx.config.planted(Mutant::FleCountObservers) && membership.is_member(from);
         if !counts || !membership.is_voter(n.leader) {
             if n.state == PeerState::Looking {
-                if counts && n.leader != Vote::NONE.leader && n.round > self.round {
-                    // It votes for one that we have not heard of. That it is of no use with us it can
-                    // learn in its own round only.
-                    // Departs: upstream ignores it, and both look on.
-                    self.begin_round(n.round);
-                    self.proposal = self.initial;
-                    return self.propose(cx, links);
-                }
                 self.answer(from, cx, links);
             }
             return None;
@@ -174,7 +169,7 @@ impl Election {
         let theirs = Received { vote: Vote::of(n), round: n.round, state: n.state };
         match n.state {
             PeerState::Looking => self.on_looking(from, theirs, cx, links),
-            PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx, links),
+            PeerState::Following | PeerState::Leading => self.on_settled(from, theirs, cx),
             PeerState::Observing => None,
         }
     }
@@ -203,7 +198,6 @@ impl Election {
         self.round = round;
         self.received.clear();
         self.decide_at = None;
-        self.has_yielded = false;
     }
 
     fn on_looking(
@@ -225,18 +219,13 @@ impl Election {
             links.notify(from, self.notification(cx), cx);
             return None;
         }
-        // Whose word weighs nothing is never voted for, but by itself.
         let mut unaware = false;
-        let is_later = theirs.round > self.round;
-        if is_later {
+        if theirs.round > self.round {
             self.begin_round(theirs.round);
-        }
-        let electable = self.is_electable(&theirs.vote, cx);
-        if is_later {
-            let better = electable && theirs.vote.beats(&self.initial);
+            let better = beats(&theirs.vote, &self.initial, cx);
             self.proposal = if better { theirs.vote } else { self.initial };
             self.propose(cx, links);
-        } else if electable && theirs.vote.beats(&self.proposal) {
+        } else if beats(&theirs.vote, &self.proposal, cx) {
             self.proposal = theirs.vote;
             self.decide_at = None;
             self.propose(cx, links);
@@ -291,13 +280,7 @@ impl Election {
     }
 
     /// Somebody leads or follows already.
-    fn on_settled(
-        &mut self,
-        from: ServerId,
-        theirs: Received,
-        cx: &mut Cx,
-        links: &mut Links,
-    ) -> Option<Decision> {
+    fn on_settled(&mut self, from: ServerId, theirs: Received, cx: &Cx) -> Option<Decision> {
         if theirs.round == self.round {
             self.received.insert(from, theirs);
             if self.follows_quorum(&self.received, &theirs, cx) {
@@ -309,54 +292,7 @@ impl Election {
             self.round = theirs.round;
             return Some(self.settle(theirs.vote, theirs.round, cx));
         }
-        if self.yields_to(&theirs, cx) {
-            self.has_yielded = true;
-            self.proposal = theirs.vote;
-            self.decide_at = None;
-            return self.propose(cx, links);
-        }
         None
-    }
-
-    /// We vote for one who is only proposed as a voter, and somebody who has not heard of that follows
-    /// another whose history is as long. It cannot come over to us; we can.
-    // Departs: upstream's servers would wait for each other, one election after the other.
-    fn yields_to(&self, theirs: &Received, cx: &Cx) -> bool {
-        let committed = cx.membership.committed();
-        cx.membership.proposed().is_some()
-            && theirs.round == self.round
-            && committed.has_say(theirs.vote.leader)
-            && !committed.has_say(self.proposal.leader)
-            && theirs.vote.same_history(&self.proposal)
-    }
-    /// The same where they look for a leader still, and have not come over by now.
-    fn yield_to_known(&mut self, cx: &Cx) {
-        let committed = cx.membership.committed();
-        if cx.membership.proposed().is_none() || committed.has_say(self.proposal.leader) {
-            return;
-        }
-        let round = self.round;
-        let now = || self.received.iter().filter(move |(_, r)| r.round == round);
-        let is_left = |id, vote: &Vote| committed.has_say(id) && self.proposal.beats(vote);
-        if !now().any(|(id, r)| is_left(*id, &r.vote) && committed.has_say(r.vote.leader)) {
-            return;
-        }
-        let candidates = now().map(|(_, r)| r.vote).chain([self.initial]);
-        let known = candidates
-            .filter(|vote| committed.has_say(vote.leader) && vote.same_history(&self.proposal))
-            .max_by_key(|vote| vote.leader);
-        if let Some(vote) = known {
-            self.has_yielded = true;
-            self.proposal = vote;
-            self.decide_at = None;
-        }
-    }
-    /// Having yielded, we do not go back for a larger id alone.
-    fn is_electable(&self, vote: &Vote, cx: &Cx) -> bool {
-        let yielded = self.has_yielded
-            && vote.same_history(&self.proposal)
-            && !cx.membership.committed().has_say(vote.leader);
-        cx.membership.has_say(vote.leader) && !yielded
     }
 
     /// Do the votes equal to `theirs` come from a quorum, and does the leader itself say so?
@@ -397,7 +333,6 @@ impl Election {
         if self.resend_at <= now {
             self.resend_after = (self.resend_after * 2).min(cx.config.max_notification_interval);
             self.resend_at = now + self.resend_after;
-            self.yield_to_known(cx);
             return self.propose(cx, links);
         }
         None
@@ -434,11 +369,13 @@ impl Settled {
     }
 
     /// Does somebody who still looks for a leader, in this round or a later one, know of a better one?
-    pub(crate) fn is_outvoted(&self, by: &Notification) -> bool {
+    /// Or is it the leader itself that looks for another one?
+    pub(crate) fn is_outvoted(&self, from: ServerId, by: &Notification, cx: &Cx) -> bool {
+        let resigned = from == self.vote.leader && by.round > self.round;
         by.state == PeerState::Looking
             && by.round >= self.round
             && by.zxid != Zxid::from_wire(-1)
-            && Vote::of(by).beats(&self.vote)
+            && (resigned || beats(&Vote::of(by), &self.vote, cx))
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {

@@ -29,7 +29,8 @@ use super::learner_master::LearnerMasters;
 use super::observer_master::{Asker, ObserverMaster};
 use super::synchronization::{LearnerSync, check_follows, on_inform};
 
-/// Before a leader is tried again that could not be synchronized with: twice as long each time.
+/// Before a leader is tried again that could not be synchronized with: twice as long each time, until
+/// it is elected anew.
 // Departs: upstream begins anew at once, and is slowed down by FastLeaderElection.finalizeWait
 // (200 ms) and by Learner.connectToLeader (a second between its tries).
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
@@ -46,6 +47,8 @@ const REDIAL_AFTER_MIN: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct Following {
     pub leader: ServerId,
+    /// The round of the election that made it leader.
+    round: i64,
     role: MemberRole,
     /// Whose link it is, or will be: the leader's, or an observer master's.
     masters: LearnerMasters,
@@ -56,6 +59,7 @@ pub struct Following {
     /// The first try to connect, if it has to wait, or the next one.
     redial_at: Option<Instant>,
     redial_after: Duration,
+    has_dialled: bool,
     /// Sessions heard from since the last PING, with their timeouts in ms.
     touched: BTreeMap<SessionId, i32>,
     /// The last proposal acknowledged.
@@ -71,6 +75,7 @@ pub struct Following {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FailedTerms {
     leader: ServerId,
+    round: i64,
     /// How many, and by whom the last of them came to nothing.
     pub(super) count: usize,
     pub(super) master: ServerId,
@@ -78,12 +83,18 @@ pub(crate) struct FailedTerms {
 }
 
 impl FailedTerms {
-    fn one_more(before: Option<Self>, leader: ServerId, master: ServerId) -> Self {
-        let (count, retry_after) = match before {
-            Some(before) if before.leader == leader => (before.count + 1, before.retry_after * 2),
-            Some(_) | None => (1, RETRY_AFTER_MIN),
-        };
-        Self { leader, count, master, retry_after: retry_after.min(RETRY_AFTER_MAX) }
+    fn one_more(before: Option<Self>, term: &Following) -> Self {
+        let Following { leader, round, .. } = *term;
+        let before = before.filter(|before| before.leader == leader);
+        let retry_after = before
+            .filter(|before| before.round == round)
+            .map_or(RETRY_AFTER_MIN, |before| (before.retry_after * 2).min(RETRY_AFTER_MAX));
+        let count = before.map_or(0, |before| before.count) + 1;
+        Self { leader, round, count, master: term.master(), retry_after }
+    }
+    /// How long to wait before the leader of this round is tried.
+    fn pause(&self, round: i64) -> Duration {
+        if self.round == round { self.retry_after } else { RETRY_AFTER_MIN }
     }
 }
 
@@ -114,6 +125,7 @@ impl Following {
     /// Observers that came before may be served, too; nobody else is.
     pub(crate) fn enter(
         leader: ServerId,
+        round: i64,
         parked: BTreeMap<LinkId, Parked>,
         failed: Option<FailedTerms>,
         cx: &mut Cx,
@@ -122,13 +134,15 @@ impl Following {
         let role = cx.membership.role();
         let mut following = Self {
             leader,
+            round,
             role,
             masters: LearnerMasters::of(leader, role, failed, cx),
             link: None,
             phase: Phase::Connecting,
             heard_at: cx.now.mono,
-            redial_at: failed.map(|failed| cx.now.mono + failed.retry_after),
+            redial_at: failed.map(|failed| cx.now.mono + failed.pause(round)),
             redial_after: REDIAL_AFTER_MIN.min(cx.config.leader_connect_delay),
+            has_dialled: false,
             touched: BTreeMap::new(),
             acked: Zxid::ZERO,
             syncs: VecDeque::new(),
@@ -142,7 +156,8 @@ impl Following {
         following
     }
 
-    fn dial(&self, cx: &mut Cx) {
+    fn dial(&mut self, cx: &mut Cx) {
+        self.has_dialled = true;
         let (to, port) = self.masters.current();
         cx.push(Action::Dial { to, port });
     }
@@ -165,8 +180,10 @@ impl Following {
     pub(crate) fn failure(&self, before: Option<FailedTerms>) -> Option<FailedTerms> {
         match self.phase {
             Phase::Broadcast => None,
+            // It ended while its first dial had to wait: nobody failed.
+            Phase::Connecting if !self.has_dialled => before,
             Phase::Connecting | Phase::Greeted | Phase::Accepting(_) | Phase::Synchronizing(_) => {
-                Some(FailedTerms::one_more(before, self.leader, self.master()))
+                Some(FailedTerms::one_more(before, self))
             }
         }
     }
@@ -326,7 +343,9 @@ impl Following {
         let Epochs { accepted, current } = cx.epochs;
         let accepting = if epoch > accepted {
             let durable_at = Some(cx.save_accepted(epoch));
-            Accepting { epoch, durable_at, current: Some(current) }
+            // What is not kept is no promise, should anybody count on it.
+            let current = Some(current).filter(|_| !cx.keeps_nothing());
+            Accepting { epoch, durable_at, current }
         } else if epoch == accepted || (self.role == MemberRole::Observer && epoch >= current) {
             // Departs: upstream's observers refuse an epoch older than the one they accepted, for as
             // long as it lasts. Nobody counted on their promise.

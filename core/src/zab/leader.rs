@@ -257,7 +257,11 @@ impl Leading {
             self.drop_learner(link, CloseReason::Misbehaved(why), cx);
             return Ok(Asked::Nothing);
         }
-        let votes = role == MemberRole::Participant && cx.membership.is_voter(id);
+        // A server that a reconfiguration makes a voter, and that has not heard of it, comes as the
+        // observer that it was. Without it there may be no quorum of the new ensemble, and nobody to
+        // tell it.
+        let takes_part = role == MemberRole::Participant || self.broadcast().is_none();
+        let votes = takes_part && cx.membership.is_voter(id);
         // Departs: upstream goes on without this voter, which refuses our epoch for as long as it
         // lasts. It accepted a later one from a leader that was never established.
         if votes && self.epoch().is_some_and(|epoch| accepted > epoch) {

@@ -252,6 +252,23 @@ fn a_follower_that_fails_to_synchronize_tries_again_after_growing_pauses() {
 }
 
 #[test]
+fn a_leader_that_is_elected_anew_is_tried_anew() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    let (follower, leader) = (ServerId(1), ServerId(3));
+    c.crash(follower);
+    c.refused.insert((follower, leader));
+    c.start(follower);
+    c.run_ms(4000);
+    // The next try would come in half a second, the one after it a second later.
+    c.refused.clear();
+    c.crash(ServerId(2));
+    c.run_ms(200);
+    assert_eq!(c.leader(), Some(leader));
+    assert!(c.servers[&follower].is_serving());
+}
+
+#[test]
 fn a_leader_without_its_quorum_stops_serving() {
     let mut c = Cluster::new(3);
     c.run_ms(300);

@@ -76,7 +76,11 @@ impl Check for Election {
                 event:
                     Event::Peer {
                         link,
-                        message: PeerMessage::Quorum(QuorumPacket::FollowerInfo { info, .. }),
+                        message:
+                            PeerMessage::Quorum(
+                                QuorumPacket::FollowerInfo { info, .. }
+                                | QuorumPacket::ObserverInfo { info, .. },
+                            ),
                     },
             } => {
                 let report = Report { follower: info.id, gone: false };
@@ -96,7 +100,7 @@ impl Check for Election {
                 server,
                 event: Event::Peer { link, message: PeerMessage::Quorum(packet) },
             } => {
-                // Who observes has no say, be it proposed as a voter.
+                // Who comes as an observer has a say if it is proposed as a voter.
                 let report = self.reports.get(server).and_then(|links| links.get(link));
                 let has_say =
                     report.is_some_and(|report| facts.has_say_at(*server, report.follower));
