@@ -4,7 +4,8 @@
 //! its leader, and nobody acknowledges one epoch to two leaders, ever.
 //!
 //! Permitted: two servers that *offer* the same epoch, as long as only one finds a quorum, and then
-//! a follower that had accepted the other's offer; epochs that nobody ever led.
+//! a follower that had accepted the other's offer; epochs that nobody ever led; an observer without a
+//! log that has forgotten at its start what it acknowledged: nobody counts it.
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,10 @@ impl Check for Epochs {
             }
             Observation::Started { server } => {
                 self.offered.retain(|(at, _), _| at != server);
+                if facts.info.forgetful_observers && !facts.votes_at(*server, *server) {
+                    self.acknowledged.retain(|(at, _), _| at != server);
+                    self.entered.retain(|(at, _), _| at != server);
+                }
                 self.on_disk(facts, *server)
             }
             Observation::Event {
@@ -157,8 +162,10 @@ impl Epochs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testkit::{Bench, ONE, THREE, TWO};
+    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, info};
+    use crate::scenario::ScenarioInfo;
     use zebu_core::ids::{Epoch, Zxid};
+    use zebu_core::server::Port;
 
     fn bench() -> Bench {
         Bench::new(3, vec![Box::new(Epochs::default())])
@@ -193,6 +200,26 @@ mod tests {
         bench.send(TWO, THREE, enter()).unwrap();
         bench.send(TWO, THREE, enter()).unwrap();
         assert_eq!(bench.send(TWO, ONE, enter()).unwrap_err().property, "Z-LEAD");
+    }
+
+    #[test]
+    fn an_observer_without_a_log_may_forget_what_it_acknowledged() {
+        let voters = vec![[(TWO, 1), (THREE, 1)].into()];
+        let info = ScenarioInfo { forgetful_observers: true, groups: voters, ..info(3) };
+        let mut bench = Bench::with(info, vec![Box::new(Epochs::default())]);
+        let ack = || QuorumPacket::AckEpoch { last: Zxid(0), current: Some(Epoch(0)) };
+        let offer = || QuorumPacket::LeaderInfo { epoch: Epoch(3), protocol_version: 0 };
+        for who in [ONE, TWO] {
+            let (first, second) = (ServerId(3 - who.0), THREE);
+            bench.told(who, first, offer()).unwrap();
+            bench.send(who, first, ack()).unwrap();
+            bench.see(&Observation::Started { server: who }).unwrap();
+            let (link, port) = (LinkId(3), Port::Quorum);
+            let event = Event::LinkUp { link, port, peer: Some(second), dialled: true };
+            bench.see(&Observation::Event { server: who, event: &event }).unwrap();
+            bench.told(who, second, offer()).unwrap();
+            assert_eq!(bench.send(who, second, ack()).is_ok(), who == ONE);
+        }
     }
 
     #[test]
