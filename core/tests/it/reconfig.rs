@@ -288,6 +288,24 @@ fn a_leader_completes_what_its_predecessor_proposed() {
     }
 }
 
+/// Server 4 has as long a history and the larger id, but server 1 has not heard of it.
+#[test]
+fn whom_everybody_knows_is_elected_before_whom_is_only_proposed() {
+    let mut c = with_joiner();
+    c.connect(3, 2);
+    c.cut.insert((ServerId(3), ServerId(1)));
+    for other in [1, 2, 4] {
+        c.cut.insert((ServerId(other), ServerId(3)));
+    }
+    c.send(3, 2, 1, change(&[line(4, "participant")], &[]));
+    assert_eq!(c.replies(3, 2), []);
+    c.crash(ServerId(3));
+    c.cut.clear();
+    c.run_ms(100);
+    assert_eq!(c.leader(), Some(ServerId(2)));
+    assert_eq!(voters(&c, 1), [1, 2, 3, 4]);
+}
+
 /// The leader tells a new learner of it, and that does not make it so: it may be lost with its leader.
 #[test]
 fn what_is_proposed_is_not_in_force_at_who_comes_meanwhile() {

@@ -232,9 +232,10 @@ impl Election {
         let last = known.disk.last();
         // A vote of an older round is one that was still on its way, sent again.
         if vote.state == PeerState::Looking && vote.round == known.round && vote.leader != server {
-            // Among equals, one whom all know is to be preferred while others are only proposed, and
-            // when they no longer are is not known to all at once.
-            let id = if facts.info.first.is_some() { NOBODY } else { server };
+            // Among equals, one that can lead is to be preferred to oneself, and one whom all know while
+            // others are only proposed; and when they no longer are is not known to all at once.
+            let is_equal = facts.info.first.is_none() && facts.has_say_at(server, server);
+            let id = if is_equal { server } else { NOBODY };
             let own = (i64::from(known.disk.epochs().1.unwrap_or(0)), last, id);
             let for_whom = (vote.peer_epoch, vote.zxid.0, vote.leader);
             ensure(for_whom > own, "Z-ELEC", || {
