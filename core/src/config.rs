@@ -27,7 +27,7 @@ pub use admission::{
 pub use edges::Edges;
 pub use ensemble::{Ensemble, Hierarchy, Member, MemberRole};
 pub use ensemble_text::parse_port;
-pub use observers::Observers;
+pub use observers::{Observers, SyncsMax};
 pub use reconfig::Reconfig;
 pub use records::Records;
 pub use sessions::{LocalSessions, ReadOnlyMode};

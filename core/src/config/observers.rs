@@ -19,6 +19,26 @@ pub struct Observers {
     /// `syncEnabled`, `zookeeper.observer.syncEnabled`: an observer keeps a log and snapshots; default
     /// yes. One that does not has whatever was on its disk before, and asks for the rest.
     pub keep_log: bool,
+    /// So many observers are synchronized at once by one server; the others wait for their turn. Voters
+    /// never do.
+    pub syncs_max: SyncsMax,
+}
+
+/// How many at once, by a snapshot and otherwise.
+// ZK: LearnerMaster, LearnerSyncThrottler (3.9)
+// Departs: upstream closes the connection of one more, and it comes again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SyncsMax {
+    /// `zookeeper.leader.maxConcurrentSnapSyncs`, from 1; default 10.
+    pub snaps: u32,
+    /// `zookeeper.leader.maxConcurrentDiffSyncs`, from 1; default 100.
+    pub diffs: u32,
+}
+
+impl Default for SyncsMax {
+    fn default() -> Self {
+        Self { snaps: 10, diffs: 100 }
+    }
 }
 
 impl Default for Observers {
@@ -28,6 +48,7 @@ impl Default for Observers {
             reconnect_delay_max: Duration::ZERO,
             master_port: None,
             keep_log: true,
+            syncs_max: SyncsMax::default(),
         }
     }
 }

@@ -4,23 +4,25 @@
 //!
 //! The follower's half is a log and two packets and stands in [`super::follower`].
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+mod reconfiguring;
+mod sessions;
+
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::auth::Access;
-use crate::config::{Config, Ensemble};
+use crate::config::Config;
 use crate::ids::{ConnId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::mutant::Mutant;
-use crate::ops::reconfig::{self, Electorate};
 use crate::ops::{Caller, Pending};
-use crate::proto::{ErrorCode, Forwarded, QuorumPacket, ReconfigRequest, Request};
+use crate::proto::{ErrorCode, Forwarded, QuorumPacket, Request};
 use crate::server::Note;
 use crate::server::cx::Cx;
 use crate::server::metrics::age_ms;
-use crate::session::{Ended, Expiry, is_home};
+use crate::session::{Ended, Expiry};
 use crate::time::{Duration, Instant};
 use crate::txn::codec;
-use crate::txn::{Entry, Txn, TxnBody, TxnDigest, TxnHeader};
+use crate::txn::{Txn, TxnBody, TxnDigest, TxnHeader};
 
 use super::containers::Containers;
 use super::forwarding;
@@ -216,37 +218,6 @@ impl Broadcast {
         self.pending.prepare(database, config, caller, &request.request, zxid, cx.now.wall)
     }
 
-    /// A session belongs to the server over which it came last. Only a living one has an owner.
-    // ZK: SessionTrackerImpl.checkSession (3.9)
-    fn own(&mut self, origin: Origin, session: SessionId, cx: &Cx) -> Option<(TxnBody, TxnDigest)> {
-        if !self.pending.session_open(&cx.database, session) {
-            return None;
-        }
-        let owner = *self.owners.entry(session).or_insert(origin);
-        (owner != origin).then(|| self.pending.refuse(ErrorCode::SESSION_MOVED))
-    }
-
-    /// May this be a session that only the server knows over which it came?
-    // ZK: LeaderSessionTracker.checkSession (3.9)
-    // Departs: upstream lets any server speak for any session that the leader does not know; here
-    // only for those that it opened itself and that are not over.
-    fn may_be_local(&self, origin: Origin, session: SessionId, cx: &Cx) -> bool {
-        let is_its = match origin {
-            Origin::Here => is_home(cx.config.my_id, session),
-            Origin::Learner(id) => is_home(id, session) || comes_from_observer(session, cx),
-        };
-        cx.config.local_sessions.enabled
-            && is_its
-            && !self.pending.knows_session(&cx.database, session)
-            && !self.ended.contains(session)
-    }
-
-    fn remember_end(&mut self, session: SessionId, cx: &Cx) {
-        if cx.config.local_sessions.enabled {
-            self.ended.insert(session, cx.now.mono);
-        }
-    }
-
     // ---- commit ----
 
     /// Commits what a quorum holds, in order: acknowledgements are cumulative, so each server is at
@@ -307,72 +278,6 @@ impl Broadcast {
         forwarding::commit(&newly, successor, learners, cx);
     }
 
-    /// Who is to lead behind this transaction, if it is a reconfiguration: we, if we are a voter still
-    /// and at the same place, or the one of the new voters whose history is the longest.
-    // ZK: Leader.getDesignatedLeader (3.9)
-    fn successor(
-        &self,
-        last: &Entry,
-        holds: &dyn Fn(ServerId, Zxid) -> bool,
-        cx: &Cx,
-    ) -> Option<ServerId> {
-        let TxnBody::Reconfig { .. } = last.txn.body else { return None };
-        let next = cx.membership.proposed()?;
-        let me = cx.config.my_id;
-        let place = |ensemble: &Ensemble| {
-            let member = ensemble.members.get(&me)?;
-            Some((member.host.clone(), member.quorum_port))
-        };
-        if next.has_say(me) && place(next) == place(cx.membership.committed()) {
-            return Some(me);
-        }
-        let able = || next.voters().filter(|id| *id != me && next.has_say(*id));
-        let logged = cx.history.logged();
-        let first = able().find(|id| holds(*id, logged));
-        first.or_else(|| able().find(|id| holds(*id, last.zxid())))
-    }
-
-    /// Who leads behind the reconfiguration that was committed last.
-    pub(crate) fn designated(&self) -> Option<ServerId> {
-        self.successor
-    }
-
-    /// Judges a reconfiguration: by who is there, and as a write.
-    fn prepare_reconfig(
-        &mut self,
-        origin: Origin,
-        request: &Forwarded,
-        asked: &ReconfigRequest,
-        learners: &BTreeMap<LinkId, LearnerLink>,
-        zxid: Zxid,
-        cx: &Cx,
-    ) -> (TxnBody, TxnDigest) {
-        let me = cx.config.my_id;
-        // One that is about to be a voter follows already, and its word does not count yet.
-        let follows = |id| learners.values().any(|l| l.id == Some(id) && l.follows_synced());
-        let electorate = Electorate {
-            newest: cx.membership.newest(),
-            in_progress: cx.membership.proposed().is_some(),
-            has_quorum: &|next| is_quorum(next, |id| id == me || follows(id)),
-        };
-        // The session comes first, or a request that is late would be answered behind later ones.
-        let (session, local) = (request.session, self.may_be_local(origin, request.session, cx));
-        if let Some(refusal) = self.own(origin, session, cx) {
-            return refusal;
-        }
-        if !local && !self.pending.session_open(&cx.database, session) {
-            return self.pending.refuse(ErrorCode::SESSION_EXPIRED);
-        }
-        let next = match reconfig::judge(asked, &electorate, &cx.config, zxid) {
-            Ok(next) => next,
-            Err(code) => return self.pending.refuse(code),
-        };
-        let auth = Access { ids: &request.auth, rules: &cx.config.auth };
-        let caller = Caller { session, auth, local };
-        let (database, config) = (&cx.database, &cx.config);
-        self.pending.prepare_reconfig(database, config, caller, &next, zxid, cx.now.wall)
-    }
-
     /// `zxid` was delivered here.
     pub(crate) fn on_delivered(&mut self, zxid: Zxid, body: &TxnBody, session: SessionId, cx: &Cx) {
         self.pending.applied(zxid);
@@ -428,80 +333,6 @@ impl Broadcast {
         self.questions.pop_front().map(|oldest| oldest.question)
     }
 
-    // ---- sessions ----
-
-    pub(crate) fn touch(&mut self, session: SessionId, timeout_ms: i32, cx: &Cx) {
-        if self.pending.session_open(&cx.database, session) {
-            self.expiry.touch(session, millis(timeout_ms), cx.now.mono);
-            self.doubtful.remove(&session);
-        }
-    }
-
-    /// A client came back with this session over `origin`, which owns it from now on; unless it is
-    /// over. Says whether it stands, and whether that is certain: that nobody knows it takes proof,
-    /// and so does one that becomes global just now (see [`Question::Session`]).
-    // Departs: upstream grants a session whose createSession may yet be lost with its leader.
-    pub(crate) fn revalidate(
-        &mut self,
-        session: SessionId,
-        timeout_ms: i32,
-        origin: Origin,
-        cx: &mut Cx,
-    ) -> (bool, Certainty) {
-        if !self.pending.session_open(&cx.database, session) {
-            // Its client will be told so, and nothing may come of it afterwards.
-            self.remember_end(session, cx);
-            return (false, Certainty::WithProof);
-        }
-        self.touch(session, timeout_ms, cx);
-        if self.owners.insert(session, origin).is_some_and(|before| before != origin) {
-            cx.note(Note::SessionMoved(session));
-        }
-        let committed = cx.database.sessions.contains_key(&session);
-        (true, if committed { Certainty::Now } else { Certainty::WithProof })
-    }
-
-    /// Closes the sessions that nobody has heard from.
-    // ZK: SessionTrackerImpl.run (3.9)
-    pub(crate) fn expire(
-        &mut self,
-        learners: &mut BTreeMap<LinkId, LearnerLink>,
-        cx: &mut Cx,
-    ) -> Result<(), StepDown> {
-        // Departs: a learner reports its clients' activity with the next ping only, so upstream may
-        // close a session that was active within its timeout. We ask the learners once more.
-        let mut up = self.expiry.expired(cx.now.mono);
-        // A close that is on its way needs no other.
-        up.retain(|session| self.pending.session_open(&cx.database, *session));
-        if !up.is_empty() {
-            self.ping(learners, cx);
-            self.doubtful.extend(up.into_iter().map(|session| (session, self.round)));
-        }
-        if self.doubtful.is_empty() {
-            return Ok(());
-        }
-        let active = learners.values().filter(|l| l.state == LearnerState::Active);
-        let answered = active.map(|l| l.pings.front().map_or(u64::MAX, |oldest| oldest - 1)).min();
-        let answered = answered.unwrap_or(u64::MAX);
-        let silent: BTreeSet<_> =
-            self.doubtful.iter().filter(|(_, r)| **r <= answered).map(|(s, _)| *s).collect();
-        for session in silent {
-            self.doubtful.remove(&session);
-            if !self.pending.session_open(&cx.database, session) {
-                continue;
-            }
-            cx.note(Note::SessionExpired(session));
-            let request = Forwarded {
-                session,
-                cxid: Xid(0),
-                request: Request::CloseSession,
-                auth: Default::default(),
-            };
-            self.propose(Origin::Here, &request, learners, cx)?;
-        }
-        Ok(())
-    }
-
     // ---- containers and TTL nodes ----
 
     /// Removes what may go by now.
@@ -549,12 +380,6 @@ impl Broadcast {
             }
         }
     }
-}
-
-/// May this session be an observer's, which a follower speaks for?
-fn comes_from_observer(session: SessionId, cx: &Cx) -> bool {
-    cx.config.observers.master_port.is_some()
-        && cx.membership.observers().any(|id| is_home(id, session))
 }
 
 /// Who votes changed.

@@ -9,6 +9,7 @@
 //!   Connecting --LinkUp--> Greeted --LEADERINFO--> Accepting --durable--> Synchronizing --UPTODATE--> Broadcast
 //! ```
 
+mod failed_terms;
 mod serving;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -23,18 +24,13 @@ use crate::server::metrics::age_ms;
 use crate::server::{Action, CloseReason, Epochs, Note, PeerMessage, Port};
 use crate::time::{Duration, Instant};
 
+pub(crate) use failed_terms::FailedTerms;
+
 use super::PeerMisbehaved;
 use super::discovery::Accepting;
 use super::learner_master::LearnerMasters;
 use super::observer_master::{Asker, ObserverMaster};
 use super::synchronization::{LearnerSync, check_follows, on_inform};
-
-/// Before a leader is tried again that could not be synchronized with: twice as long each time, until
-/// it is elected anew.
-// Departs: upstream begins anew at once, and is slowed down by FastLeaderElection.finalizeWait
-// (200 ms) and by Learner.connectToLeader (a second between its tries).
-const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 
 /// Upstream's learners since 3.4 all speak this.
 pub const LEARNER_PROTOCOL_VERSION: i32 = 0x10000;
@@ -69,33 +65,6 @@ pub struct Following {
     observers: ObserverMaster,
     /// Whom the reconfiguration that was committed last made the leader.
     designated: Option<ServerId>,
-}
-
-/// The terms in a row that ended before the same leader had said UPTODATE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct FailedTerms {
-    leader: ServerId,
-    round: i64,
-    /// How many, and by whom the last of them came to nothing.
-    pub(super) count: usize,
-    pub(super) master: ServerId,
-    retry_after: Duration,
-}
-
-impl FailedTerms {
-    fn one_more(before: Option<Self>, term: &Following) -> Self {
-        let Following { leader, round, .. } = *term;
-        let before = before.filter(|before| before.leader == leader);
-        let retry_after = before
-            .filter(|before| before.round == round)
-            .map_or(RETRY_AFTER_MIN, |before| (before.retry_after * 2).min(RETRY_AFTER_MAX));
-        let count = before.map_or(0, |before| before.count) + 1;
-        Self { leader, round, count, master: term.master(), retry_after }
-    }
-    /// How long to wait before the leader of this round is tried.
-    fn pause(&self, round: i64) -> Duration {
-        if self.round == round { self.retry_after } else { RETRY_AFTER_MIN }
-    }
 }
 
 #[derive(Clone, Debug)]

@@ -34,6 +34,7 @@ pub(crate) fn synchronize(
     let from_files = catch_up::plan_with(files, &cx.history, &cx.config);
     let files = if from_files.is_some() { files } else { &[] };
     let plan = from_files.unwrap_or_else(|| catch_up::plan(last, &cx.history, &cx.config));
+    learner.sync = plan.kind;
     if let Some(id) = learner.id {
         let (how, from, upto) = (plan.kind, last, cx.history.delivered());
         cx.note(Note::Sync { learner: id, how, from, upto });

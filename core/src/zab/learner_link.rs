@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use crate::config::MemberRole;
 use crate::ids::{LinkId, ServerId, Zxid};
 use crate::membership::Membership;
+use crate::server::SyncKind;
 use crate::server::cx::Cx;
 use crate::time::Instant;
 
@@ -27,6 +28,8 @@ pub(crate) struct LearnerLink {
     /// It follows, and is a voter.
     votes: bool,
     pub(crate) state: LearnerState,
+    /// How it is being synchronized, or was.
+    pub(crate) sync: SyncKind,
     pub(crate) heard_at: Instant,
     /// Proposals up to here are durable there.
     pub(crate) acked: Zxid,
@@ -82,6 +85,7 @@ impl LearnerLink {
             role: MemberRole::Participant,
             votes: false,
             state: LearnerState::Greeting,
+            sync: SyncKind::Diff,
             heard_at: now,
             acked: Zxid::ZERO,
             forwarded: Zxid::ZERO,

@@ -27,6 +27,7 @@ pub(crate) mod learner_link;
 pub(crate) mod learner_master;
 pub(crate) mod observer_master;
 pub mod quorum;
+mod sync_room;
 pub mod synchronization;
 
 use crate::ids::{Epoch, Zxid};

@@ -21,9 +21,11 @@ use crate::server::{CloseReason, PeerMessage};
 use crate::txn::{Entry, TxnBody};
 
 use super::PeerMisbehaved;
+use super::catch_up;
 use super::follower::LEARNER_PROTOCOL_VERSION;
 use super::forwarding;
 use super::learner_link::{LearnerLink, LearnerState, silent};
+use super::sync_room::SyncRoom;
 
 /// Where something came from that the leader is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +160,7 @@ impl ObserverMaster {
     pub(crate) fn advance(&mut self, cx: &mut Cx) {
         let Some(epoch) = cx.serving else { return };
         let mut later = Vec::new();
+        let mut room = SyncRoom::beside(cx.config.observers.syncs_max, self.observers.values());
         for (&link, observer) in &mut self.observers {
             match observer.state {
                 LearnerState::AwaitingEpoch => {
@@ -166,7 +169,12 @@ impl ObserverMaster {
                     cx.send(link, QuorumPacket::LeaderInfo { epoch, protocol_version });
                 }
                 LearnerState::AwaitingSync { last } => match place(last, epoch, cx) {
-                    Place::Known => forwarding::synchronize(link, observer, last, &[], epoch, cx),
+                    Place::Known => {
+                        let sync = catch_up::plan(last, &cx.history, &cx.config).kind;
+                        if room.admits(observer, sync) {
+                            forwarding::synchronize(link, observer, last, &[], epoch, cx);
+                        }
+                    }
                     Place::Ahead => {}
                     Place::Later => later.push(link),
                 },

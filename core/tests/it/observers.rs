@@ -1,6 +1,6 @@
 //! Observers: they learn and serve, and nobody counts them.
 
-use zebu_core::config::{Config, MemberRole};
+use zebu_core::config::{Config, MemberRole, SyncsMax};
 use zebu_core::ids::{Epoch, ServerId, SessionId};
 use zebu_core::proto::{ClientMessage, ErrorCode, FourLetterWord, QuorumPacket, Request, Response};
 use zebu_core::server::Note;
@@ -138,6 +138,40 @@ fn an_observer_catches_up_in_each_way() {
             assert_eq!(c.disks[&ServerId(5)].log.last(), c.disks[&ServerId(4)].log.last());
         }
     }
+}
+
+/// Nobody waits but observers, and they for each other only.
+#[test]
+fn observers_are_synchronized_in_turn() {
+    fn in_turn(config: &mut Config) {
+        two_observe(config);
+        config.observers.syncs_max = SyncsMax { snaps: 1, diffs: 1 };
+    }
+    // To whom DIFF was sent, and who acknowledged NEWLEADER.
+    fn synchronized(tune: fn(&mut Config)) -> Vec<(&'static str, ServerId)> {
+        let mut c = started(tune);
+        c.connect(4, 1);
+        for observer in OBSERVERS {
+            c.crash(ServerId(observer));
+        }
+        c.send(4, 1, 1, create("/a", 0));
+        c.packets.clear();
+        for observer in OBSERVERS {
+            c.start(ServerId(observer));
+        }
+        c.run_ms(1_000);
+        are_equal(&c);
+        assert_eq!(c.servers[&ServerId(1)].mode(), c.servers[&ServerId(5)].mode());
+        let seen = c.packets.iter().filter_map(|(from, to, packet)| match packet {
+            QuorumPacket::Diff { .. } => Some(("DIFF", *to)),
+            QuorumPacket::Ack { zxid } if zxid.counter() == 0 => Some(("ACK", *from)),
+            _ => None,
+        });
+        seen.collect()
+    }
+    let words = |seen: Vec<_>| seen.into_iter().map(|(word, _)| word).collect::<Vec<_>>();
+    assert_eq!(words(synchronized(in_turn))[..4], ["DIFF", "ACK", "DIFF", "ACK"]);
+    assert_eq!(words(synchronized(two_observe))[..2], ["DIFF", "DIFF"]);
 }
 
 /// It begins with what its disk had before it was told to keep nothing, each time.

@@ -26,7 +26,6 @@ const METRICS: Effect = Effect::Later("provider of metrics");
 const PATH_STATS: Effect = Effect::Later("statistics of paths");
 const ADDRESSES: Effect = Effect::Later("servers with several addresses");
 const ORACLE: Effect = Effect::Later("oracle for ensembles of two");
-const SYNCS: Effect = Effect::Later("bound on learners that are synchronized at once");
 const PACKED: Effect = Effect::Later("compression of its own snapshots");
 
 const THREADS: Effect = Effect::Moot("it is about upstream's threads and buffers");
@@ -180,8 +179,8 @@ const KEYS: &[(&str, Effect)] = {
         ("largeRequestThreshold", Used),
         ("leader.ackLoggingFrequency", LOGS),
         ("leader.closeSocketAsync", THREADS),
-        ("leader.maxConcurrentDiffSyncs", SYNCS),
-        ("leader.maxConcurrentSnapSyncs", SYNCS),
+        ("leader.maxConcurrentDiffSyncs", Used),
+        ("leader.maxConcurrentSnapSyncs", Used),
         ("leader.maxTimeToWaitForEpoch", INIT_LIMIT),
         ("leaderServes", Used),
         ("learner.asyncSending", THREADS),

@@ -59,7 +59,7 @@ impl Reader {
         }
     }
 
-    // ZK: QuorumPeerConfig.parseProperties, Observer, QuorumPeer.getSyncEnabled (3.9)
+    // ZK: QuorumPeerConfig.parseProperties, Observer, QuorumPeer.getSyncEnabled, LearnerMaster (3.9)
     pub(super) fn observers(&mut self, keys: &Properties, config: &mut Config) {
         if let Some(most) = self.millis(keys, "observer.election.DelayMs", 0) {
             config.observers.election_delay_max = most;
@@ -79,5 +79,12 @@ impl Reader {
         let keep_log = self.flag(keys, "syncEnabled");
         let keep_log = self.flag(keys, "observer.syncEnabled").or(keep_log);
         config.observers.keep_log = keep_log.unwrap_or(true);
+        let most = &mut config.observers.syncs_max;
+        if let Some(snaps) = self.number(keys, "leader.maxConcurrentSnapSyncs", 1) {
+            most.snaps = snaps;
+        }
+        if let Some(diffs) = self.number(keys, "leader.maxConcurrentDiffSyncs", 1) {
+            most.diffs = diffs;
+        }
     }
 }

@@ -8,7 +8,7 @@ use zebu_core::auth::digest::Algorithm;
 use zebu_core::auth::sasl::UserKey;
 use zebu_core::config::{
     AuthConfig, Containers, DigestConfig, EnsembleNameConfig, Hierarchy, MemberRole, SaslConfig,
-    Secret, X509Config,
+    Secret, SyncsMax, X509Config,
 };
 use zebu_core::storage::Layout;
 
@@ -63,7 +63,8 @@ fn an_ensemble() {
 
 #[test]
 fn an_observer() {
-    let lines = "peerType=observer\nobserver.election.DelayMs=0\nobserver.reconnectDelayMs=30\n";
+    let lines = "peerType=observer\nobserver.election.DelayMs=0\nobserver.reconnectDelayMs=30\n\
+                 leader.maxConcurrentSnapSyncs=2\nleader.maxConcurrentDiffSyncs=20\n";
     let text = format!("{ENSEMBLE}{lines}");
     let cfg = good(&text, &[("/var/zk/myid", "3\n")]);
     let config = &cfg.settings.config;
@@ -74,6 +75,7 @@ fn an_observer() {
     assert_eq!(cfg.settings.quorum, None);
     assert_eq!(cfg.warnings, []);
     assert_eq!((config.observers.master_port, config.observers.keep_log), (None, true));
+    assert_eq!(config.observers.syncs_max, SyncsMax { snaps: 2, diffs: 20 });
     for (lines, keep_log) in [
         ("syncEnabled=false\n", false),
         ("observer.syncEnabled=false\n", false),
