@@ -20,6 +20,8 @@ pub(crate) struct History<'a> {
     last: Zxid,
     /// Those above `base`, oldest first.
     snapshots: Vec<Zxid>,
+    /// Something may be missing that a snapshot has: see [`History::passed_over`].
+    has_doubt: bool,
     /// Files still to be read, oldest first, and the one that is being read.
     files: Vec<LogFile>,
     next_file: usize,
@@ -71,6 +73,7 @@ impl<'a> History<'a> {
             snapshots: (listing.snapshots.iter().map(|file| file.zxid))
                 .filter(|at| *at > base)
                 .collect(),
+            has_doubt: false,
             files: files.get(start..).unwrap_or_default().to_vec(),
             next_file: 0,
             open: None,
@@ -130,8 +133,8 @@ impl<'a> History<'a> {
     }
 
     /// A snapshot of what is between the newest record and `zxid`. It was received from a leader, and a
-    /// crash has kept the log below it. (Upstream names one for the beginning of an epoch, too, where
-    /// nothing is.)
+    /// crash has kept the log below it. One for the beginning of an epoch may be upstream's own, and
+    /// nothing missing.
     fn passed_over(&self, zxid: Zxid) -> Option<Zxid> {
         let at = self.snapshots.partition_point(|at| *at <= self.last);
         self.snapshots.get(at).copied().filter(|at| *at < zxid)
@@ -147,7 +150,9 @@ impl<'a> History<'a> {
             let what = format!("offset {offset}: expected what follows {last:x}, found {zxid:x}");
             return Err(RecoverError::corrupt(&file.name(), what));
         }
-        if let Some(snapshot) = self.passed_over(record.zxid).filter(|at| at.counter() > 0) {
+        let passed_over = self.passed_over(record.zxid);
+        self.has_doubt |= passed_over.is_some();
+        if let Some(snapshot) = passed_over.filter(|at| at.counter() > 0) {
             let (offset, zxid) = (record.offset, record.zxid);
             let what = format!(
                 "offset {offset}: expected what leads to snapshot.{snapshot:x}, found {zxid:x}"
@@ -167,6 +172,11 @@ impl<'a> History<'a> {
         }
         self.leftovers.retain(|leftover| leftover.bad.is_none());
         Ok(())
+    }
+
+    /// Is it not certain that none is missing among the records so far?
+    pub(crate) fn has_doubt(&self) -> bool {
+        self.has_doubt
     }
 
     /// The operations that make what was read all there is, so that the next record goes directly

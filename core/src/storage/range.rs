@@ -33,14 +33,10 @@ pub fn read_log(
         return Ok(None);
     }
     let mut entries = Vec::new();
-    let mut last = above;
     while let Some((file, record)) = history.next()? {
-        // Even one at the beginning of an epoch: it may have come from a leader.
-        let has_snapshot = |zxid| listing.snapshots.iter().any(|s| last < s.zxid && s.zxid < zxid);
-        if record.zxid.epoch() != last.epoch() && has_snapshot(record.zxid) {
+        if history.has_doubt() {
             return Ok(None);
         }
-        last = record.zxid;
         let Some(left) = room.checked_sub(record.end - record.offset) else { return Ok(None) };
         room = left;
         let zxid = record.zxid;

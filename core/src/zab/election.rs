@@ -41,9 +41,9 @@ impl Vote {
     }
 }
 
-/// The order that decides an election. Whose word weighs nothing is never voted for, but by itself. Of equal histories that one is the
-/// better whose owner everybody knows: while a reconfiguration is only proposed, not everybody has
-/// heard of those whom it adds.
+/// The order that decides an election. Whose word weighs nothing is never voted for, but by itself. Of
+/// equal histories that one is the better whose owner everybody knows: while a reconfiguration is only
+/// proposed, not everybody has heard of those whom it adds.
 // ZK: FastLeaderElection.totalOrderPredicate (3.9)
 // Departs: upstream compares the ids alone. Then who knows of a proposed server and who does not wait
 // for each other, one election after the other.

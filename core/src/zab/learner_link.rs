@@ -25,7 +25,8 @@ pub(crate) struct LearnerLink {
     /// As what it came. That and its place in the configuration are two things: one that is about to
     /// join follows before it is a voter, and a voter may have been told to observe.
     pub(crate) role: MemberRole,
-    /// It follows, and is a voter.
+    /// Its word counts: it follows, and is a voter; or it is proposed as one, has not heard of that, and
+    /// came as an observer before its leader was established.
     votes: bool,
     pub(crate) state: LearnerState,
     /// How it is being synchronized, or was.
