@@ -31,6 +31,9 @@ pub struct Notification {
     pub version: i32,
     /// The text of the sender's committed quorum configuration; empty below version 2.
     pub config: Bytes,
+    /// The sender is a Zebu.
+    // Departs: upstream ends at `config`, and reads no further than its length.
+    pub is_ours: bool,
 }
 
 /// Bytes up to and including `round`: all that 3.3 sends.
@@ -39,6 +42,8 @@ const BYTES_3_3: usize = 28;
 const BYTES_3_4: usize = 40;
 /// Since 3.5: a configuration follows.
 const VERSION_WITH_CONFIG: i32 = 2;
+/// Behind the configuration, where upstream reads no more: the sender is one of ours.
+const OURS: &[u8] = b"zebu";
 
 impl Notification {
     pub fn encode(&self, out: &mut Vec<u8>) {
@@ -49,6 +54,9 @@ impl Notification {
         out.put_i64(self.peer_epoch);
         out.put_i32(self.version);
         out.put_buffer(Some(&self.config));
+        if self.is_ours {
+            out.extend_from_slice(OURS);
+        }
     }
 
     /// `None` for what upstream drops without closing the connection: undefined states, lengths
@@ -82,7 +90,8 @@ impl Notification {
             VERSION_WITH_CONFIG.. => from.buffer().ok()??,
             _ => Bytes::new(),
         };
-        Some(Self { state, leader, zxid, round, peer_epoch, version, config })
+        let is_ours = version >= VERSION_WITH_CONFIG && from.rest() == OURS;
+        Some(Self { state, leader, zxid, round, peer_epoch, version, config, is_ours })
     }
 }
 
@@ -116,11 +125,18 @@ mod tests {
             peer_epoch: 1,
             version: 2,
             config: Bytes::from_static(config),
+            is_ours: false,
         };
         assert_eq!(notification, expected);
         let mut again = Vec::new();
         notification.encode(&mut again);
         assert_eq!(again, message);
+
+        let ours = Notification { is_ours: true, ..expected };
+        let mut with_mark = Vec::new();
+        ours.encode(&mut with_mark);
+        assert!(with_mark.starts_with(&message), "Java reads no further");
+        assert_eq!(Notification::decode(with_mark.into()), Some(ours));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Links {
     /// Members whose link broke, who could not be dialled, or who led us and fell silent; until they
     /// are heard from again. Nobody waits for their vote.
     absent: BTreeSet<ServerId>,
+    /// Members who are no Zebu, as they last said.
+    upstream: BTreeSet<ServerId>,
     peer_of: BTreeMap<LinkId, ServerId>,
     parked: BTreeMap<LinkId, Parked>,
 }
@@ -121,8 +123,17 @@ impl Links {
     }
 
     /// It was heard from.
-    pub(crate) fn is_back(&mut self, peer: ServerId) {
-        self.absent.remove(&peer);
+    pub(crate) fn on_notification(&mut self, from: ServerId, message: &Notification, cx: &Cx) {
+        self.absent.remove(&from);
+        if message.is_ours {
+            self.upstream.remove(&from);
+        } else if cx.membership.is_member(from) {
+            self.upstream.insert(from);
+        }
+    }
+    /// Are there members that are upstream's servers?
+    pub(crate) fn is_beside_upstream(&self, cx: &Cx) -> bool {
+        self.upstream.iter().any(|id| cx.membership.is_member(*id))
     }
     /// There is reason to believe that this member cannot vote now.
     pub(crate) fn is_gone(&mut self, peer: ServerId, cx: &Cx) {

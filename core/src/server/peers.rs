@@ -123,7 +123,7 @@ impl Server {
     }
 
     pub(super) fn on_notification(&mut self, from: ServerId, notification: &Notification) {
-        self.links.is_back(from);
+        self.links.on_notification(from, notification, &self.cx);
         self.reconsider(from, notification);
         self.learn_membership(notification);
         let (cx, links) = (&mut self.cx, &mut self.links);
@@ -161,7 +161,7 @@ impl Server {
     pub(super) fn reconsider(&mut self, from: ServerId, notification: &Notification) {
         let Role::Following(following, settled) = &self.role else { return };
         if following.is_connecting()
-            && settled.is_outvoted(from, notification, &self.cx)
+            && settled.is_outvoted(from, notification, &self.cx, &self.links)
             && [from, notification.leader].iter().all(|id| self.cx.membership.is_voter(*id))
         {
             self.end_term("a better vote came");

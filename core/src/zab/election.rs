@@ -45,11 +45,12 @@ impl Vote {
 /// equal histories that one is the better whose owner everybody knows: while a reconfiguration is only
 /// proposed, not everybody has heard of those whom it adds.
 // ZK: FastLeaderElection.totalOrderPredicate (3.9)
-// Departs: upstream compares the ids alone. Then who knows of a proposed server and who does not wait
-// for each other, one election after the other.
-fn beats(vote: &Vote, other: &Vote, cx: &Cx) -> bool {
+// Departs: upstream compares the ids alone, and so must who elects with it. Then who knows of a proposed
+// server and who does not wait for each other, one election after the other.
+fn beats(vote: &Vote, other: &Vote, cx: &Cx, links: &Links) -> bool {
+    let by_id_alone = links.is_beside_upstream(cx);
     let order = |vote: &Vote| {
-        let is_known = cx.membership.committed().has_say(vote.leader);
+        let is_known = by_id_alone || cx.membership.committed().has_say(vote.leader);
         (vote.epoch, vote.zxid, is_known, vote.leader)
     };
     cx.membership.has_say(vote.leader) && order(vote) > order(other)
@@ -222,10 +223,10 @@ impl Election {
         let mut unaware = false;
         if theirs.round > self.round {
             self.begin_round(theirs.round);
-            let better = beats(&theirs.vote, &self.initial, cx);
+            let better = beats(&theirs.vote, &self.initial, cx, links);
             self.proposal = if better { theirs.vote } else { self.initial };
             self.propose(cx, links);
-        } else if beats(&theirs.vote, &self.proposal, cx) {
+        } else if beats(&theirs.vote, &self.proposal, cx, links) {
             self.proposal = theirs.vote;
             self.decide_at = None;
             self.propose(cx, links);
@@ -244,7 +245,8 @@ impl Election {
     /// Does a quorum propose what we propose? Then wait a little for a better vote, unless everyone
     /// has spoken who can.
     // ZK: FastLeaderElection.finalizeWait (3.9)
-    // Departs: upstream waits for those too of whom it knows that they are gone.
+    // Departs: upstream waits even then, and its servers need it: one that is elected again before it is
+    // done with its last term may log what came twice (ZOOKEEPER-4712). Beside them nobody is quicker.
     fn count(&mut self, cx: &Cx, links: &Links) -> Option<Decision> {
         let agrees = |id| {
             self.received.get(&id).is_some_and(|r| r.round == self.round && r.vote == self.proposal)
@@ -258,7 +260,8 @@ impl Election {
             return None;
         }
         let gone = |id| !self.first && links.is_absent(id) && !self.received.contains_key(&id);
-        if cx.membership.voters().all(|id| agrees(id) || gone(id)) {
+        let have_spoken = cx.membership.voters().all(|id| agrees(id) || gone(id));
+        if have_spoken && !links.is_beside_upstream(cx) {
             return Some(self.decide(cx));
         }
         let wait = cx.config.min_notification_interval;
@@ -370,12 +373,18 @@ impl Settled {
 
     /// Does somebody who still looks for a leader, in this round or a later one, know of a better one?
     /// Or is it the leader itself that looks for another one?
-    pub(crate) fn is_outvoted(&self, from: ServerId, by: &Notification, cx: &Cx) -> bool {
+    pub(crate) fn is_outvoted(
+        &self,
+        from: ServerId,
+        by: &Notification,
+        cx: &Cx,
+        links: &Links,
+    ) -> bool {
         let resigned = from == self.vote.leader && by.round > self.round;
         by.state == PeerState::Looking
             && by.round >= self.round
             && by.zxid != Zxid::from_wire(-1)
-            && (resigned || beats(&Vote::of(by), &self.vote, cx))
+            && (resigned || beats(&Vote::of(by), &self.vote, cx, links))
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {
@@ -392,5 +401,6 @@ fn notification(ensemble: &Ensemble, vote: Vote, round: i64, state: PeerState) -
         peer_epoch: vote.epoch,
         version: 2,
         config: ensemble.text().into_bytes().into(),
+        is_ours: true,
     }
 }

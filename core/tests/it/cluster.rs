@@ -73,6 +73,8 @@ pub(crate) struct Cluster {
     pub(crate) replies: BTreeMap<(ServerId, ConnId), Vec<ClientMessage>>,
     pub(crate) closed: BTreeSet<(ServerId, ConnId)>,
     pub(crate) notes: Vec<(ServerId, Note)>,
+    /// Who passes for one of upstream's servers in elections.
+    pub(crate) java: BTreeSet<ServerId>,
     /// How many notifications each server sent.
     pub(crate) notifications: BTreeMap<ServerId, usize>,
     /// Every quorum packet sent, for transcripts.
@@ -119,6 +121,7 @@ impl Cluster {
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
             notes: Vec::new(),
+            java: BTreeSet::new(),
             notifications: BTreeMap::new(),
             packets: Vec::new(),
         };
@@ -178,10 +181,11 @@ impl Cluster {
     fn perform(&mut self, id: ServerId, action: Action) {
         match action {
             Action::Dial { to, port } => self.dial(id, to, port),
-            Action::Send { link, message } => {
+            Action::Send { link, mut message } => {
                 let Some(&(to, other)) = self.links.get(&(id, link)) else { return };
                 let again = self.refusal_again(&message);
-                if let PeerMessage::Election(_) = &message {
+                if let PeerMessage::Election(notification) = &mut message {
+                    notification.is_ours &= !self.java.contains(&id);
                     *self.notifications.entry(id).or_default() += 1;
                 }
                 if let PeerMessage::Quorum(packet) = &message {

@@ -70,13 +70,19 @@ fn mode(c: &Cluster, server: i64) -> &'static str {
     c.servers[&ServerId(server)].mode()
 }
 
-/// Server 4, which nobody knows, starts, and learns.
-fn with_joiner() -> Cluster {
-    let mut c = three();
-    let mut ensemble = shown(&c, 1);
+/// What the file of server 4 says, which nobody else knows.
+fn with_4(c: &Cluster) -> Ensemble {
+    let mut ensemble = shown(c, 1);
     ensemble.version = 0;
     let member = Member::parse("h4:2888:3888:participant;2181").expect("a member");
     ensemble.members.insert(ServerId(4), member);
+    ensemble
+}
+
+/// Server 4, which nobody knows, starts, and learns.
+fn with_joiner() -> Cluster {
+    let mut c = three();
+    let ensemble = with_4(&c);
     c.join(ServerId(4), ensemble);
     c.run_ms(500);
     assert_eq!(mode(&c, 4), "follower");
@@ -292,6 +298,21 @@ fn a_leader_completes_what_its_predecessor_proposed() {
     }
 }
 
+/// Three of the four are needed; it comes as the observer that it was.
+#[test]
+fn who_is_proposed_and_has_not_heard_of_it_counts() {
+    let mut c = with_joiner();
+    assert!(ask(&mut c, 1, 1, change(&[line(4, "observer")], &[])).is_ok());
+    c.run_ms(500);
+    c.cut.insert((ServerId(3), ServerId(4)));
+    proposes_and_dies(&mut c);
+    c.run_ms(2000);
+    assert!(c.leader().is_some(), "{:?}", c.notes);
+    for server in [1, 2, 4] {
+        assert_eq!(voters(&c, server), [1, 2, 3, 4], "server {server}");
+    }
+}
+
 /// Server 4 has as long a history and the larger id, but server 1 has not heard of it.
 #[test]
 fn whom_everybody_knows_is_elected_before_whom_is_only_proposed() {
@@ -300,6 +321,17 @@ fn whom_everybody_knows_is_elected_before_whom_is_only_proposed() {
     proposes_and_dies(&mut c);
     c.run_ms(100);
     assert_eq!(c.leader(), Some(ServerId(2)));
+    assert_eq!(voters(&c, 1), [1, 2, 3, 4]);
+}
+
+/// Java's servers go by the ids, and do not yield.
+#[test]
+fn beside_java_a_proposed_server_is_elected_for_its_id() {
+    let mut c = with_joiner();
+    c.java = [1, 2, 4].map(ServerId).into();
+    proposes_and_dies(&mut c);
+    c.run_ms(500);
+    assert_eq!(c.leader(), Some(ServerId(4)));
     assert_eq!(voters(&c, 1), [1, 2, 3, 4]);
 }
 
@@ -312,11 +344,8 @@ fn what_is_proposed_is_not_in_force_at_who_comes_meanwhile() {
     for other in [1, 2] {
         c.cut.insert((ServerId(other), ServerId(3)));
     }
-    let mut ensemble = shown(&c, 1);
+    let ensemble = with_4(&c);
     c.send(3, 2, 1, change(&[], &[1]));
-    ensemble.version = 0;
-    let member = Member::parse("h4:2888:3888:participant;2181").expect("a member");
-    ensemble.members.insert(ServerId(4), member);
     c.join(ServerId(4), ensemble);
     c.run_ms(500);
     assert_eq!((mode(&c, 3), c.replies(3, 2)), ("leader", vec![]));

@@ -94,6 +94,32 @@ fn a_crashed_leader_is_succeeded_without_a_pause() {
     }
 }
 
+/// Java's servers may need the time that their own elections take. A server counts as Java's until it
+/// says otherwise.
+#[test]
+fn beside_java_no_election_is_quicker_than_its_own() {
+    let mut c = Cluster::new(5);
+    c.java = [ServerId(1)].into();
+    c.run_ms(300);
+    let mut succeed = |dead, next, pause: u64| {
+        c.crash(ServerId(dead));
+        c.settle();
+        if pause > 0 {
+            c.run_ms(pause - 5);
+            assert_eq!(c.leader(), None, "{dead} was the leader");
+            c.run_ms(10);
+        }
+        assert_eq!(c.leader(), Some(ServerId(next)));
+        c.java.clear();
+        c.crash(ServerId(1));
+        c.start(ServerId(1));
+        c.run_ms(300);
+        assert_eq!(c.leader(), Some(ServerId(next)));
+    };
+    succeed(5, 4, 200);
+    succeed(4, 3, 0);
+}
+
 /// A peer that only fell silent is given the time that the limits allow, and no more after that.
 #[test]
 fn a_silent_leader_costs_the_limit_and_no_more() {

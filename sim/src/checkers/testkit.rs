@@ -56,6 +56,7 @@ pub fn vote(leader: ServerId, zxid: u64, peer_epoch: i64) -> Notification {
         peer_epoch,
         version: 2,
         config: Bytes::new(),
+        is_ours: true,
     }
 }
 
