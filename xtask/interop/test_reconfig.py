@@ -16,13 +16,12 @@ def line(ensemble, server, role: str = "participant") -> str:
     return f"server.{server.number}=127.0.0.1:{q}:{e}:{role};127.0.0.1:{server.client_port}"
 
 
-def joiner(context, ensemble, kind: str) -> Server:
+def joiner(context, ensemble, kind: str, number: int = 4) -> Server:
     """One more server, which knows where the others are and whom they do not know."""
-    number = len(ensemble.servers) + 1
     client_port, ensemble.quorum[number], ensemble.election[number] = free_ports(3)
     peers = "".join(
         f"server.{n}=127.0.0.1:{ensemble.quorum[n]}:{ensemble.election[n]}\n" for n in sorted(ensemble.quorum))
-    server = Server(context.programs, kind, number, context.home() / f"s{number}", client_port, peers, SETTINGS)
+    server = Server(context.programs, kind, number, context.home() / f"joiner{number}", client_port, peers, SETTINGS)
     ensemble.servers.append(server)
     return server.start().wait_serving()
 
@@ -41,12 +40,12 @@ def agree(ensemble, expected: set[int]) -> None:
     check(f"all know the voters {sorted(expected)}", True)
 
 
-def reconfigure(ensemble, through, joining=None, leaving=None) -> None:
+def reconfigure(through, joining=None, leaving=None, members=None) -> None:
     """What comes of it is seen afterwards: a Java server that changes its leader by it ends its clients'
     connections, sometimes before it has answered."""
     with client(through.host) as zk:
         try:
-            zk.reconfig(joining=joining, leaving=leaving, new_members=None)
+            zk.reconfig(joining=joining, leaving=leaving, new_members=members)
         except ConnectionLoss:
             if through.kind != "java":
                 raise
@@ -64,13 +63,13 @@ def changes(context, kinds: list[str], kind: str) -> None:
             raises("another version than this", BadVersionError, zk.reconfig,
                    joining=None, leaving="3", new_members=None, from_config=7)
         fourth = joiner(context, ensemble, kind)
-        reconfigure(ensemble, first, joining=line(ensemble, fourth))
+        reconfigure(first, joining=line(ensemble, fourth))
         agree(ensemble, {1, 2, 3, 4})
         write_through_each(ensemble, "four")
 
         leader = ensemble.leader()
         through = next(s for s in ensemble.servers if s is not leader)
-        reconfigure(ensemble, through, leaving=str(leader.number))
+        reconfigure(through, leaving=str(leader.number))
         left = {1, 2, 3, 4} - {leader.number}
         leader.kill()
         wait_until("another one leads", lambda: any(
@@ -90,6 +89,60 @@ def changes(context, kinds: list[str], kind: str) -> None:
         agree(ensemble, left)
         write_through_each(ensemble, "again")
         compare_trees(ensemble)
+
+
+def whole_ones(context, kinds: list[str], kind: str) -> None:
+    """A whole configuration at a time: a server leaves and comes back as another one, with nothing and
+    with the smallest id; one becomes an observer; and one of each kind is served at another port."""
+    with context.ensemble(3, kinds, **SETTINGS) as ensemble:
+        def members(*observers: int) -> str:
+            return ",".join(line(ensemble, s, "observer" if s.number in observers else "participant")
+                            for s in ensemble.servers)
+
+        first, third = ensemble.number(1), ensemble.number(3)
+        ensemble.servers.remove(first)
+        reconfigure(third, members=members())
+        agree(ensemble, {2, 3})
+        first.kill()
+        write_through_each(ensemble, "two")
+
+        first = joiner(context, ensemble, kind, 1)
+        reconfigure(third, members=members())
+        agree(ensemble, {1, 2, 3})
+        write_through_each(ensemble, "three")
+
+        reconfigure(first, members=members(1))
+        agree(ensemble, {2, 3})
+        reconfigure(first, members=members())
+        agree(ensemble, {1, 2, 3})
+
+        for server in (first, next(s for s in ensemble.servers if s.kind != kind)):
+            with client(server.host) as stays:
+                [port] = free_ports(1)
+                server.client_port, server.host = port, f"127.0.0.1:{port}"
+                reconfigure(ensemble.number(2), members=members())
+                wait_until(f"{server} serves at its new port", lambda: server.mode() != "", 30)
+                if server.kind == "zebu":
+                    check("who is connected stays so", stays.exists("/") is not None)
+        agree(ensemble, {1, 2, 3})
+        for server in ensemble.servers:
+            server.kill()
+        for server in ensemble.servers:
+            server.start()
+        ensemble.wait_serving()
+        agree(ensemble, {1, 2, 3})
+        write_through_each(ensemble, "again")
+        compare_trees(ensemble)
+
+
+@alone
+def ours_comes_back_to_java(context):
+    whole_ones(context, ["java"] * 3, "zebu")
+
+
+@alone
+def java_comes_back_to_ours(context):
+    whole_ones(context, ["zebu"] * 3, "java")
 
 
 @alone
