@@ -72,6 +72,8 @@ pub struct Process {
     /// Handed out by the server, not taken up by the log thread yet.
     queue: VecDeque<(Ticket, StoreOp)>,
     batch: Option<Batch>,
+    /// What was stored up to here is durable.
+    durable: Ticket,
     snapshot: Option<SnapshotJob>,
     /// When the next `Timer` is due, if one is on the agenda.
     armed: Option<SimTime>,
@@ -92,6 +94,10 @@ struct SnapshotJob {
     writer: SnapshotWriter,
     zxid: Zxid,
     next: Option<DiskOp>,
+    /// What was stored before it: once that is durable, it may take its name.
+    behind: Ticket,
+    /// It has nothing else left to do.
+    waits: bool,
 }
 
 /// How an operation on the disk went.
@@ -240,6 +246,7 @@ impl World {
             storage_config,
             queue: VecDeque::new(),
             batch: None,
+            durable: Ticket::default(),
             snapshot: None,
             armed: None,
         }));
@@ -495,6 +502,13 @@ impl World {
         let node = &mut self.nodes[s];
         let State::Running(process) = &mut node.state else { return };
         let Some(Batch { upto, truncate, .. }) = process.batch.take() else { return };
+        process.durable = upto;
+        let released = process.snapshot.as_mut().filter(|job| job.waits && job.behind <= upto);
+        if let Some(job) = released {
+            job.waits = false;
+            let (server, incarnation) = (s as u8, node.incarnation);
+            self.agenda.push(self.now, What::SnapshotOp { server, incarnation });
+        }
         let event = if truncate {
             match process.storage.recover(&node.disk) {
                 Ok(recovered) => Event::Truncated { ticket: upto, recovered: Box::new(recovered) },
@@ -511,7 +525,10 @@ impl World {
         process.storage.roll();
         let zxid = database.last_processed;
         let writer = SnapshotWriter::new(database, &process.storage_config);
-        process.snapshot = Some(SnapshotJob { writer, zxid, next: None });
+        let last = process.queue.back().map(|(ticket, _)| *ticket);
+        let behind = last.or(process.batch.as_ref().map(|batch| batch.upto));
+        let behind = behind.unwrap_or(process.durable);
+        process.snapshot = Some(SnapshotJob { writer, zxid, next: None, behind, waits: false });
         self.next_snapshot_op(s);
     }
 
@@ -530,6 +547,10 @@ impl World {
     pub(crate) fn on_snapshot_op(&mut self, s: usize, aud: &mut Audience) {
         let Some(process) = self.nodes[s].process() else { return };
         let Some(job) = &mut process.snapshot else { return };
+        if process.durable < job.behind && matches!(job.next, Some(DiskOp::Rename { .. })) {
+            job.waits = true;
+            return;
+        }
         let Some(op) = job.next.take() else {
             let zxid = job.zxid;
             process.snapshot = None;

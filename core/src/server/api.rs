@@ -135,7 +135,9 @@ pub enum Action {
         above: Zxid,
         upto: Zxid,
     },
-    /// Write this state as a snapshot, beside everything else; at most one is under way.
+    /// Write this state as a snapshot, beside everything else; at most one is under way. What was stored
+    /// before is durable before the snapshot takes its name: it may have what the log has not yet, and
+    /// when that is lost the log goes on behind a gap.
     TakeSnapshot {
         database: Box<Database>,
     },

@@ -92,6 +92,7 @@ fn serve<F: Files>(
                     batch.extend(ops);
                 }
                 Command::TakeSnapshot(database) => {
+                    // Or the snapshot could outlive what it was made of.
                     store(&mut log, &mut batch);
                     snapshot.wait();
                     let writing = log.begin_snapshot(*database, config);

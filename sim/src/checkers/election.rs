@@ -129,10 +129,14 @@ impl Check for Election {
                 }
                 PeerMessage::Election(vote) => {
                     self.has_votes(facts, *server, vote)?;
-                    // Who has no vote names nobody at first, and then anybody.
-                    let newest = facts.configurations.newest();
+                    // Who has no vote names nobody at first, and then anybody. It may have been told of any
+                    // reconfiguration that its history lacks.
+                    let last = facts.server(*server).disk.last();
                     let has_vote = facts.votes_at(*server, *server)
-                        && newest.is_none_or(|newest| votes(&newest.groups, *server));
+                        && facts
+                            .configurations
+                            .behind(last)
+                            .all(|told| votes(&told.groups, *server));
                     if has_vote && vote.leader != NOBODY {
                         self.on_vote(facts, *server, vote)?;
                     }
@@ -265,7 +269,9 @@ impl Election {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testkit::{Bench, ONE, THREE, TWO, info, vote, z};
+    use crate::checkers::testkit::{
+        Bench, ONE, SESSION, THREE, TWO, change, dynamic, info, vote, z,
+    };
     use zebu_core::ids::{Epoch, Zxid};
 
     fn bench() -> Bench {
@@ -357,6 +363,22 @@ mod tests {
         bench.told(ONE, TWO, report).unwrap();
         bench.event(ONE, &Event::LinkDown { link: LinkId(2) }).unwrap();
         bench.send(ONE, THREE, offer()).unwrap();
+    }
+
+    #[test]
+    fn whose_vote_was_taken_votes_for_anybody() {
+        let mut bench = Bench::with(dynamic(3, 3), vec![Box::new(Election::default())]);
+        bench.save_epoch(THREE, "currentEpoch", 1).unwrap();
+        bench.log(THREE, &[z(1, 1)]).unwrap();
+        bench.lead(ONE, 1);
+        bench.establish(ONE, TWO, 1);
+        let less = || vote(TWO, z(1, 0), 1);
+        assert_eq!(bench.elect(THREE, less()).unwrap_err().property, "Z-ELEC");
+        bench.commit(z(1, 2), SESSION, 0, change(&[1, 2], z(1, 2))).unwrap();
+        bench.elect(THREE, less()).unwrap();
+        // It may have heard of the first one only.
+        bench.commit(z(1, 3), SESSION, 1, change(&[1, 2, 3], z(1, 3))).unwrap();
+        bench.elect(THREE, less()).unwrap();
     }
 
     #[test]

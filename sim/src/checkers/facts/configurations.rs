@@ -43,6 +43,11 @@ impl Configurations {
     pub fn newest(&self) -> Option<&Change> {
         self.changes.get(self.committed.last()?)
     }
+    /// Those that were committed behind `zxid`.
+    pub fn behind(&self, zxid: u64) -> impl Iterator<Item = &Change> {
+        let at = self.committed.partition_point(|version| *version <= zxid);
+        self.committed[at..].iter().filter_map(|version| self.changes.get(version))
+    }
     /// The last one that was committed below `zxid`.
     pub fn before(&self, zxid: u64) -> Option<u64> {
         let below = self.committed.partition_point(|version| *version < zxid);
