@@ -286,16 +286,21 @@ fn proposes_and_dies(c: &mut Cluster) {
     c.cut.clear();
 }
 
+/// Those who are left elect a leader, and server 4 is a voter.
+fn completes_it(c: &mut Cluster) {
+    c.run_ms(2000);
+    assert!(c.leader().is_some(), "{:?}", c.notes);
+    for server in [1, 2, 4] {
+        assert_eq!(voters(c, server), [1, 2, 3, 4], "server {server}");
+    }
+}
+
 /// The new leader knows the reconfiguration as the last entry of its log, and completes it.
 #[test]
 fn a_leader_completes_what_its_predecessor_proposed() {
     let mut c = with_joiner();
     proposes_and_dies(&mut c);
-    c.run_ms(2000);
-    assert!(c.leader().is_some(), "{:?}", c.notes);
-    for server in [1, 2, 4] {
-        assert_eq!(voters(&c, server), [1, 2, 3, 4], "server {server}");
-    }
+    completes_it(&mut c);
 }
 
 /// Three of the four are needed; it comes as the observer that it was.
@@ -306,11 +311,7 @@ fn who_is_proposed_and_has_not_heard_of_it_counts() {
     c.run_ms(500);
     c.cut.insert((ServerId(3), ServerId(4)));
     proposes_and_dies(&mut c);
-    c.run_ms(2000);
-    assert!(c.leader().is_some(), "{:?}", c.notes);
-    for server in [1, 2, 4] {
-        assert_eq!(voters(&c, server), [1, 2, 3, 4], "server {server}");
-    }
+    completes_it(&mut c);
 }
 
 /// Server 4 has as long a history and the larger id, but server 1 has not heard of it.
