@@ -7,7 +7,9 @@
 //!
 //! Permitted: unacknowledged writes that surface later or never; a COMMIT, in a learner's
 //! synchronization, for history that is not committed yet; an epoch that is established late, with
-//! acknowledgements of servers that have gone on to the next.
+//! acknowledgements of servers that have gone on to the next; a leader deposed without knowing it that
+//! cuts off what it proposed and a later leader committed. It sends that anew, and who still takes its
+//! epoch is none of those whose word made the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,7 @@ use zebu_core::ids::{LinkId, ServerId};
 use zebu_core::proto::QuorumPacket;
 use zebu_core::server::{Action, Event, PeerMessage};
 
-use super::facts::ledger::{show, start_of};
+use super::facts::ledger::{epoch, show, start_of};
 use super::facts::{Committed, Facts};
 use super::{Check, ensure};
 use crate::history::{Observation, View, Violation};
@@ -151,7 +153,9 @@ impl Quorums {
             }
             QuorumPacket::Trunc { zxid } => {
                 let Some(&end) = self.learners.get(&(server, link)) else { return Ok(()) };
-                let lost = committed_in(facts, end).filter(|kept| *kept > zxid.0);
+                let leads = facts.server(server).leads.filter(|epoch| *epoch < self.established);
+                let lost = committed_in(facts, end)
+                    .filter(|kept| *kept > zxid.0 && leads != Some(epoch(*kept)));
                 ensure(lost.is_none(), "Z-KEEP", || {
                     let lost = lost.map(show);
                     format!("{server:?} sends TRUNC to {zxid}, committed is {lost:?}")
@@ -298,6 +302,41 @@ mod tests {
         bench.send(THREE, ONE, QuorumPacket::Trunc { zxid: Zxid(z(1, 1)) }).unwrap();
         let cut = bench.send(THREE, ONE, QuorumPacket::Trunc { zxid: Zxid(0) });
         assert_eq!(cut.unwrap_err().property, "Z-KEEP");
+    }
+
+    /// weightless-voter, seed 228.
+    #[test]
+    fn who_is_deposed_may_cut_what_it_sends_anew() {
+        let (four, five) = (ServerId(4), ServerId(5));
+        for deposed in [true, false] {
+            let mut bench = Bench::new(5, vec![Box::new(Quorums::default())]);
+            let enter = |bench: &mut Bench, server, epoch| {
+                bench.save_epoch(server, "acceptedEpoch", epoch).unwrap();
+                bench.save_epoch(server, "currentEpoch", epoch).unwrap();
+            };
+            for server in [ONE, TWO, THREE, four, five] {
+                enter(&mut bench, server, 1);
+            }
+            bench.lead(ONE, 1);
+            bench.establish(ONE, TWO, 1);
+            bench.send(ONE, TWO, QuorumPacket::Proposal(propose(z(1, 1), "/a"))).unwrap();
+            for server in [ONE, TWO, THREE, four, five] {
+                bench.log(server, &[z(1, 1)]).unwrap();
+            }
+            if deposed {
+                for server in [TWO, THREE, four] {
+                    enter(&mut bench, server, 2);
+                }
+                bench.lead(TWO, 2);
+                bench.establish(TWO, THREE, 2);
+            } else {
+                bench.send(ONE, TWO, commit(z(1, 1))).unwrap();
+            }
+            let ack = QuorumPacket::AckEpoch { last: Zxid(z(1, 1)), current: None };
+            bench.told(ONE, five, ack).unwrap();
+            let cut = bench.send(ONE, five, QuorumPacket::Trunc { zxid: Zxid(0) });
+            assert_eq!(cut.is_ok(), deposed);
+        }
     }
 
     #[test]
