@@ -150,7 +150,7 @@ mutants! {
     /// A session may own more than its closeSession can name.
     CloseTxnUnbounded = "close_txn_unbounded" => "R-INPUT L-BOOT";
     /// A purge keeps the log from the newest snapshot on, without looking whether that can be read.
-    PurgeByNewestSnapshot = "purge_by_newest_snapshot" => "L-BOOT D-HOLE Z-KEEP";
+    PurgeByNewestSnapshot = "purge_by_newest_snapshot" => "D-PURGE";
     /// A server whose disk was lost takes part as a new one.
     BootEmptyVotes = "boot_empty_votes" => "Z-KEEP Z-ELEC";
     /// The watches of a connection that is gone stay.

@@ -23,6 +23,7 @@ pub mod linearizable_writes;
 pub mod liveness;
 pub mod local_sessions;
 pub mod peer_messages;
+pub mod purges;
 pub mod quorums;
 pub mod read_only;
 pub mod reads;
@@ -90,6 +91,7 @@ fn checks() -> Vec<Box<dyn Check>> {
         Box::new(epochs::Epochs::default()),
         Box::new(election::Election::default()),
         Box::new(durability::Durability::default()),
+        Box::new(purges::Purges::default()),
         Box::new(quorums::Quorums::default()),
         Box::new(configurations::Configurations::default()),
         Box::new(peer_messages::PeerMessages::default()),

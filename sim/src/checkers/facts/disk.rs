@@ -92,6 +92,13 @@ impl DiskFacts {
         self.newest_snapshot
     }
 
+    /// Whether the newest state could be rebuilt if the newest snapshot were lost.
+    pub fn would_do_without_newest_snapshot(&self) -> bool {
+        let before = self.snapshots(&self.names).rev().nth(1);
+        let reach = |snapshot| self.reach(&self.names, snapshot, |file| file.chain.len());
+        before.is_some_and(|snapshot| reach(snapshot) >= self.last)
+    }
+
     /// An operation was performed, or refused; the records it added.
     pub fn observe(&mut self, op: &DiskOp, done: bool) -> Vec<Logged> {
         let mut found = Vec::new();
@@ -366,21 +373,31 @@ impl DiskFacts {
             Name::Snapshot(zxid) if self.files.get(id)?.clean => Some(*zxid),
             _ => None,
         });
-        let mut upto = safe.unwrap_or(0);
+        self.reach(&self.safe_names, safe.unwrap_or(0), |file| file.safe)
+    }
+
+    /// How far the records lead from `upto` on, one behind the other, where each file has so many as
+    /// `kept` says.
+    fn reach(
+        &self,
+        names: &BTreeMap<Name, u32>,
+        mut upto: u64,
+        kept: impl Fn(&File) -> usize,
+    ) -> u64 {
         // Files before the one that may hold what follows have nothing that counts any more.
-        let first = self.safe_names.range(Name::Log(0)..=Name::Log(upto)).next_back();
+        let first = names.range(Name::Log(0)..=Name::Log(upto)).next_back();
         let first = first.map_or(Name::Log(0), |(name, _)| name.clone());
-        for (_, id) in self.safe_names.range(first..=Name::Log(u64::MAX)) {
+        for (_, id) in names.range(first..=Name::Log(u64::MAX)) {
             let Some(file) = self.files.get(id) else { break };
-            let safe = &file.chain[..file.safe];
-            let behind = safe.partition_point(|place| place.zxid <= upto);
-            if let Some(first) = safe.get(behind) {
+            let records = &file.chain[..kept(file)];
+            let behind = records.partition_point(|place| place.zxid <= upto);
+            if let Some(first) = records.get(behind) {
                 if !Zxid(first.zxid).follows(Zxid(upto)) {
                     break;
                 }
-                upto = safe.last().map_or(upto, |place| place.zxid);
+                upto = records.last().map_or(upto, |place| place.zxid);
             }
-            if file.safe < file.chain.len() {
+            if records.len() < file.chain.len() {
                 break;
             }
         }
