@@ -32,6 +32,8 @@ pub(crate) struct Membership {
     /// What was in force before the one that is committed, if that was taken for committed because
     /// another one is proposed behind it.
     outdated: Option<Ensemble>,
+    /// What is proposed to another server and not to us, as that one says.
+    heard: Option<Ensemble>,
 }
 
 impl Membership {
@@ -44,6 +46,7 @@ impl Membership {
             committed: config.ensemble.clone(),
             proposed: None,
             outdated: None,
+            heard: None,
         };
         membership.see(database);
         membership
@@ -116,9 +119,13 @@ impl Membership {
     pub(crate) fn is_voter(&self, id: ServerId) -> bool {
         self.configurations().any(|ensemble| ensemble.is_voter(id))
     }
-    /// Can it be elected?
+    /// Does its word weigh anything?
     pub(crate) fn has_say(&self, id: ServerId) -> bool {
         self.configurations().any(|ensemble| ensemble.has_say(id))
+    }
+    /// Can it be elected, if only by those who know of it?
+    pub(crate) fn may_lead(&self, id: ServerId) -> bool {
+        self.has_say(id) || self.heard().is_some_and(|ensemble| ensemble.has_say(id))
     }
     /// Where it is, in the newest configuration that knows it.
     pub(crate) fn member(&self, id: ServerId) -> Option<&Member> {
@@ -128,6 +135,18 @@ impl Membership {
     pub(crate) fn is_member(&self, id: ServerId) -> bool {
         self.member(id).is_some()
     }
+    /// The same for those too who are only heard of.
+    pub(crate) fn find(&self, id: ServerId) -> Option<&Member> {
+        self.member(id).or_else(|| self.heard()?.members.get(&id))
+    }
+    /// Voters of a configuration that is proposed to others.
+    pub(crate) fn heard_of(&self) -> impl Iterator<Item = ServerId> {
+        self.heard().into_iter().flat_map(Ensemble::voters)
+    }
+    /// May it be voted for?
+    pub(crate) fn is_candidate(&self, id: ServerId) -> bool {
+        self.is_voter(id) || self.heard().is_some_and(|ensemble| ensemble.is_voter(id))
+    }
     pub(crate) fn observers(&self) -> impl Iterator<Item = ServerId> {
         let members = self.configurations().flat_map(|ensemble| &ensemble.members);
         members.filter(|(_, member)| member.role == MemberRole::Observer).map(|(id, _)| *id)
@@ -135,6 +154,9 @@ impl Membership {
     /// As what this server takes part.
     pub(crate) fn role(&self) -> MemberRole {
         self.committed.role_of(self.me)
+    }
+    fn heard(&self) -> Option<&Ensemble> {
+        self.heard.as_ref().filter(|heard| heard.version > self.newest().version)
     }
     fn configurations(&self) -> impl DoubleEndedIterator<Item = &Ensemble> {
         core::iter::once(&self.committed).chain(&self.proposed)
@@ -165,6 +187,7 @@ impl Membership {
             && let Ok(next) = parse(text)
         {
             self.proposed = Some(next);
+            self.heard = None;
             self.forget_old();
         }
     }
@@ -205,6 +228,19 @@ impl Membership {
         self.committed = theirs;
         self.forget_old();
         true
+    }
+    /// A member says what is proposed to it. Nobody counts for that. But whom it adds may have the newest
+    /// history, and be the only one who can lead: then its votes count for it, and here is where it is.
+    // Departs: upstream's servers cannot vote for it, and there is no leader until another one comes back
+    // whose log has the reconfiguration.
+    pub(crate) fn hear(&mut self, text: &[u8]) {
+        if self.dynamic
+            && !text.is_empty()
+            && let Ok(theirs) = parse(text)
+            && self.heard.as_ref().is_none_or(|heard| heard.version < theirs.version)
+        {
+            self.heard = Some(theirs);
+        }
     }
     fn is_news(&self, ensemble: &Ensemble) -> bool {
         ensemble.version > self.committed.version

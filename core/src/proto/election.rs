@@ -34,6 +34,8 @@ pub struct Notification {
     /// The sender is a Zebu.
     // Departs: upstream ends at `config`, and reads no further than its length.
     pub is_ours: bool,
+    /// Of ours: the text of the configuration that is proposed to the sender, or empty.
+    pub proposed: Bytes,
 }
 
 /// Bytes up to and including `round`: all that 3.3 sends.
@@ -56,6 +58,9 @@ impl Notification {
         out.put_buffer(Some(&self.config));
         if self.is_ours {
             out.extend_from_slice(OURS);
+            if !self.proposed.is_empty() {
+                out.put_buffer(Some(&self.proposed));
+            }
         }
     }
 
@@ -90,8 +95,14 @@ impl Notification {
             VERSION_WITH_CONFIG.. => from.buffer().ok()??,
             _ => Bytes::new(),
         };
-        let is_ours = version >= VERSION_WITH_CONFIG && from.rest() == OURS;
-        Some(Self { state, leader, zxid, round, peer_epoch, version, config, is_ours })
+        let rest = from.rest();
+        let is_ours = version >= VERSION_WITH_CONFIG && rest.starts_with(OURS);
+        let proposed = if is_ours && rest.len() > OURS.len() {
+            Reader::new(rest.slice(OURS.len()..), length).buffer().ok()??
+        } else {
+            Bytes::new()
+        };
+        Some(Self { state, leader, zxid, round, peer_epoch, version, config, is_ours, proposed })
     }
 }
 
@@ -126,17 +137,23 @@ mod tests {
             version: 2,
             config: Bytes::from_static(config),
             is_ours: false,
+            proposed: Bytes::new(),
         };
         assert_eq!(notification, expected);
         let mut again = Vec::new();
         notification.encode(&mut again);
         assert_eq!(again, message);
 
-        let ours = Notification { is_ours: true, ..expected };
-        let mut with_mark = Vec::new();
-        ours.encode(&mut with_mark);
-        assert!(with_mark.starts_with(&message), "Java reads no further");
-        assert_eq!(Notification::decode(with_mark.into()), Some(ours));
+        for proposed in [&b""[..], b"server.4=h4:2888:3888:participant;2181\nversion=10000000a"] {
+            let proposed = Bytes::from_static(proposed);
+            let ours = Notification { is_ours: true, proposed, ..expected.clone() };
+            let mut with_mark = Vec::new();
+            ours.encode(&mut with_mark);
+            assert!(with_mark.starts_with(&message), "Java reads no further");
+            let cut = Bytes::copy_from_slice(&with_mark[..with_mark.len() - 1]);
+            assert_ne!(Notification::decode(cut), Some(ours.clone()));
+            assert_eq!(Notification::decode(with_mark.into()), Some(ours));
+        }
     }
 
     #[test]

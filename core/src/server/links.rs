@@ -47,7 +47,8 @@ impl Links {
 
     pub(crate) fn notify_all(&mut self, message: &Notification, cx: &mut Cx) {
         let me = cx.config.my_id;
-        let peers: BTreeSet<_> = cx.membership.voters().filter(|id| *id != me).collect();
+        let voters = cx.membership.voters().chain(cx.membership.heard_of());
+        let peers: BTreeSet<_> = voters.filter(|id| *id != me).collect();
         for peer in peers {
             self.notify(peer, message.clone(), cx);
         }
@@ -64,6 +65,7 @@ impl Links {
             peer.dialling = true;
             cx.push(Action::Dial { to, port: Port::Election });
         }
+        self.forget_idle(to);
     }
 
     /// The larger id keeps the link it dialled; a smaller id's dial only asks to be called back.

@@ -176,7 +176,7 @@ impl Server {
 
     /// Where a server of the ensemble is, as this one knows it now.
     pub fn member(&self, id: ServerId) -> Option<&Member> {
-        self.cx.membership.member(id)
+        self.cx.membership.find(id)
     }
 
     /// The applied state, for checkers that compare replicas and for tools.

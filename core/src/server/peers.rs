@@ -124,6 +124,9 @@ impl Server {
 
     pub(super) fn on_notification(&mut self, from: ServerId, notification: &Notification) {
         self.links.on_notification(from, notification, &self.cx);
+        if self.cx.membership.is_member(from) {
+            self.cx.membership.hear(&notification.proposed);
+        }
         self.reconsider(from, notification);
         self.learn_membership(notification);
         let (cx, links) = (&mut self.cx, &mut self.links);
@@ -160,9 +163,11 @@ impl Server {
     /// the leader was reached opens it again. So does a leader that could not wait to be reached.
     pub(super) fn reconsider(&mut self, from: ServerId, notification: &Notification) {
         let Role::Following(following, settled) = &self.role else { return };
+        let membership = &self.cx.membership;
         if following.is_connecting()
             && settled.is_outvoted(from, notification, &self.cx, &self.links)
-            && [from, notification.leader].iter().all(|id| self.cx.membership.is_voter(*id))
+            && membership.is_voter(from)
+            && membership.is_candidate(notification.leader)
         {
             self.end_term("a better vote came");
         }

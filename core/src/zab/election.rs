@@ -9,8 +9,11 @@
 
 use alloc::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::config::{Config, Ensemble, MemberRole};
 use crate::ids::{ServerId, Zxid};
+use crate::membership::Membership;
 use crate::mutant::Mutant;
 use crate::proto::{Notification, PeerState};
 use crate::server::cx::Cx;
@@ -53,7 +56,7 @@ fn beats(vote: &Vote, other: &Vote, cx: &Cx, links: &Links) -> bool {
         let is_known = by_id_alone || cx.membership.committed().has_say(vote.leader);
         (vote.epoch, vote.zxid, is_known, vote.leader)
     };
-    cx.membership.has_say(vote.leader) && order(vote) > order(other)
+    cx.membership.may_lead(vote.leader) && order(vote) > order(other)
 }
 
 /// A vote as it was received.
@@ -159,9 +162,12 @@ impl Election {
         links: &mut Links,
     ) -> Option<Decision> {
         let membership = &cx.membership;
+        // Whoever is only heard of is believed that it leads, and counts for nothing else.
+        let leads = n.state == PeerState::Leading && n.leader == from;
         let counts = membership.is_voter(from)
+            || leads && membership.is_candidate(from)
             || cx.config.planted(Mutant::FleCountObservers) && membership.is_member(from);
-        if !counts || !membership.is_voter(n.leader) {
+        if !counts || !membership.is_candidate(n.leader) {
             if n.state == PeerState::Looking {
                 self.answer(from, cx, links);
             }
@@ -350,7 +356,7 @@ impl Election {
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {
-        notification(cx.membership.committed(), self.proposal, self.round, PeerState::Looking)
+        notification(&cx.membership, self.proposal, self.round, PeerState::Looking)
     }
 }
 
@@ -388,11 +394,12 @@ impl Settled {
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {
-        notification(cx.membership.committed(), self.vote, self.round, self.state)
+        notification(&cx.membership, self.vote, self.round, self.state)
     }
 }
 
-fn notification(ensemble: &Ensemble, vote: Vote, round: i64, state: PeerState) -> Notification {
+fn notification(membership: &Membership, vote: Vote, round: i64, state: PeerState) -> Notification {
+    let text = |ensemble: &Ensemble| Bytes::from(ensemble.text());
     Notification {
         state,
         leader: vote.leader,
@@ -400,7 +407,8 @@ fn notification(ensemble: &Ensemble, vote: Vote, round: i64, state: PeerState) -
         round,
         peer_epoch: vote.epoch,
         version: 2,
-        config: ensemble.text().into_bytes().into(),
+        config: text(membership.committed()),
         is_ours: true,
+        proposed: membership.proposed().map(text).unwrap_or_default(),
     }
 }

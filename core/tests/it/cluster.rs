@@ -186,6 +186,9 @@ impl Cluster {
                 let again = self.refusal_again(&message);
                 if let PeerMessage::Election(notification) = &mut message {
                     notification.is_ours &= !self.java.contains(&id);
+                    if !notification.is_ours {
+                        notification.proposed.clear();
+                    }
                     *self.notifications.entry(id).or_default() += 1;
                 }
                 if let PeerMessage::Quorum(packet) = &message {

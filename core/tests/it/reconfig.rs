@@ -325,6 +325,27 @@ fn whom_everybody_knows_is_elected_before_whom_is_only_proposed() {
     assert_eq!(voters(&c, 1), [1, 2, 3, 4]);
 }
 
+/// Server 4 alone has the newest transaction, and server 1, which is needed, has not heard that it is
+/// anybody. Server 2 tells it.
+#[test]
+fn whom_few_have_heard_of_is_elected_when_nobody_else_may_lead() {
+    let mut c = with_joiner();
+    c.connect(3, 2);
+    for other in [1, 2, 4] {
+        c.cut.insert((ServerId(other), ServerId(3)));
+    }
+    c.cut.insert((ServerId(3), ServerId(1)));
+    c.send(3, 2, 1, change(&[line(4, "participant")], &[]));
+    assert_eq!(c.replies(3, 2), []);
+    c.cut.insert((ServerId(3), ServerId(2)));
+    c.send(3, 2, 2, create("/last"));
+    assert_eq!(c.replies(3, 2), []);
+    c.crash(ServerId(3));
+    c.cut.clear();
+    completes_it(&mut c);
+    assert!(c.servers[&ServerId(1)].database().tree.get("/last").is_some());
+}
+
 /// Java's servers go by the ids, and do not yield.
 #[test]
 fn beside_java_a_proposed_server_is_elected_for_its_id() {

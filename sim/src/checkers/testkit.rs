@@ -57,6 +57,7 @@ pub fn vote(leader: ServerId, zxid: u64, peer_epoch: i64) -> Notification {
         version: 2,
         config: Bytes::new(),
         is_ours: true,
+        proposed: Bytes::new(),
     }
 }
 
