@@ -242,6 +242,10 @@ impl Membership {
             self.heard = Some(theirs);
         }
     }
+    /// Does somebody who takes this for committed have something to hear from us?
+    pub(crate) fn is_later_than(&self, text: &[u8]) -> bool {
+        self.dynamic && parse(text).is_ok_and(|theirs| theirs.version < self.committed.version)
+    }
     fn is_news(&self, ensemble: &Ensemble) -> bool {
         ensemble.version > self.committed.version
     }

@@ -146,6 +146,10 @@ impl Links {
     pub(crate) fn is_absent(&self, peer: ServerId) -> bool {
         self.absent.contains(&peer)
     }
+    /// Is it on the other end of an election link?
+    pub(crate) fn is_connected(&self, peer: ServerId) -> bool {
+        self.election.get(&peer).is_some_and(|peer| peer.link.is_some())
+    }
 
     /// Anybody can call itself any server: nobody is remembered who is not connected.
     fn forget_idle(&mut self, id: ServerId) {

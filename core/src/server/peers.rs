@@ -136,9 +136,11 @@ impl Server {
                 self.decide(decision);
             }
             Role::Following(_, settled) | Role::Leading(_, settled) => {
-                // Nobody asks an observer, not even one whose question it answers.
-                let has_vote = settled.state != PeerState::Observing;
-                if has_vote && notification.state == PeerState::Looking {
+                // Nobody asks an observer, not even one whose question it answers; but for who missed
+                // that it became one.
+                let is_asked = settled.state != PeerState::Observing
+                    || cx.membership.is_later_than(&notification.config);
+                if is_asked && notification.state == PeerState::Looking {
                     let answer = settled.notification(cx);
                     links.notify(from, answer, cx);
                 }

@@ -162,10 +162,8 @@ impl Election {
         links: &mut Links,
     ) -> Option<Decision> {
         let membership = &cx.membership;
-        // Whoever is only heard of is believed that it leads, and counts for nothing else.
-        let leads = n.state == PeerState::Leading && n.leader == from;
-        let counts = membership.is_voter(from)
-            || leads && membership.is_candidate(from)
+        // Whoever is only heard of is listened to, and is in no quorum.
+        let counts = membership.is_candidate(from)
             || cx.config.planted(Mutant::FleCountObservers) && membership.is_member(from);
         if !counts || !membership.is_candidate(n.leader) {
             if n.state == PeerState::Looking {
@@ -266,7 +264,9 @@ impl Election {
             return None;
         }
         let gone = |id| !self.first && links.is_absent(id) && !self.received.contains_key(&id);
-        let have_spoken = cx.membership.voters().all(|id| agrees(id) || gone(id));
+        let mut heard_of = cx.membership.heard_of();
+        let have_spoken = cx.membership.voters().all(|id| agrees(id) || gone(id))
+            && heard_of.all(|id| agrees(id) || !links.is_connected(id));
         if have_spoken && !links.is_beside_upstream(cx) {
             return Some(self.decide(cx));
         }

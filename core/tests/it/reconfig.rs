@@ -159,6 +159,28 @@ fn a_voter_becomes_an_observer_and_a_voter_again() {
     assert_eq!((mode(&c, 2), voters(&c, 3)), ("follower", vec![1, 2, 3]));
 }
 
+/// Server 3 asks the voters that it knows, and they have no vote any more.
+#[test]
+fn who_missed_everything_hears_of_it_from_observers() {
+    let mut c = with_joiner();
+    let mut ensemble = with_4(&c);
+    let fifth = Member::parse("h5:2888:3888:participant;2181").expect("a member");
+    ensemble.members.insert(ServerId(5), fifth);
+    c.join(ServerId(5), ensemble);
+    c.crash(ServerId(3));
+    c.run_ms(1000);
+    c.connect(1, 1);
+    let joining = [line(4, "participant"), line(5, "participant")];
+    assert!(ask(&mut c, 1, 1, change(&joining, &[])).is_ok());
+    let observing = [line(1, "observer"), line(2, "observer")];
+    c.send(1, 1, 2, change(&observing, &[]));
+    c.run_ms(1000);
+    assert_eq!((mode(&c, 2), voters(&c, 1)), ("observer", vec![3, 4, 5]));
+    c.start(ServerId(3));
+    c.run_ms(1000);
+    assert_eq!((mode(&c, 3), voters(&c, 3)), ("follower", vec![3, 4, 5]));
+}
+
 /// What it knew in memory only must be durable before it votes.
 #[test]
 fn an_observer_without_a_log_becomes_a_voter() {
