@@ -1,5 +1,6 @@
 //! Who is in the ensemble while that changes: the configuration that is committed, and beside it one
-//! that is proposed and not known to be committed. While there are two, a quorum is one of both.
+//! that is proposed and not known to be committed. While there are two, a quorum is one of both. What
+//! is proposed to others only is heard of: whom it adds may be elected, and nobody in it counts.
 //!
 //! A reconfiguration is a transaction, so what is proposed is what the log says last; the version of
 //! a configuration is the zxid of its transaction. Without `reconfigEnabled` there is one

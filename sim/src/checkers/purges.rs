@@ -19,7 +19,8 @@ use crate::history::{Observation, View, Violation};
 
 #[derive(Debug, Default)]
 pub struct Purges {
-    /// Of each server that runs: whether its files would do without the newest snapshot.
+    /// Whether a server's files would do without the newest snapshot, as of the last change to them in
+    /// this life of it, its recovery included.
     would_do: BTreeMap<ServerId, bool>,
     /// Servers whose history is being cut or replaced.
     replaced: BTreeMap<ServerId, Ticket>,
