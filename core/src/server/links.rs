@@ -137,6 +137,9 @@ impl Links {
     pub(crate) fn is_beside_upstream(&self, cx: &Cx) -> bool {
         self.upstream.iter().any(|id| cx.membership.is_member(*id))
     }
+    pub(crate) fn is_upstream(&self, peer: ServerId) -> bool {
+        self.upstream.contains(&peer)
+    }
     /// There is reason to believe that this member cannot vote now.
     pub(crate) fn is_gone(&mut self, peer: ServerId, cx: &Cx) {
         if cx.membership.is_member(peer) {

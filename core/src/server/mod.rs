@@ -127,11 +127,7 @@ impl Server {
                 self.links.on_election_dial_failed(to, &self.cx);
                 self.recount();
             }
-            Event::DialFailed { to, port } => {
-                if let Role::Following(following, _) = &mut self.role {
-                    following.on_dial_failed(to, port, &self.cx);
-                }
-            }
+            Event::DialFailed { to, port } => self.on_quorum_dial_failed(to, port),
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),
             Event::Client { conn, request } => self.on_client(conn, request),
             Event::ConnGone { conn } => self.order.forget(conn),

@@ -53,6 +53,15 @@ impl Server {
         cx.close_link(link, why);
     }
 
+    /// Nobody waits for a leader whose election link broke too: it died before we reached it.
+    pub(super) fn on_quorum_dial_failed(&mut self, to: ServerId, port: Port) {
+        let Role::Following(following, _) = &mut self.role else { return };
+        let refused = following.on_dial_failed(to, port, self.links.is_upstream(to), &self.cx);
+        if refused && self.links.is_absent(to) {
+            self.end_term("the leader is gone");
+        }
+    }
+
     pub(super) fn on_link_down(&mut self, link: LinkId) {
         if self.links.on_down(link, &self.cx) {
             self.recount();

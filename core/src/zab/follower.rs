@@ -183,14 +183,25 @@ impl Following {
         cx.send(link, greeting);
     }
 
+    /// Has the leader itself refused us, who should listen by now? A Zebu does for as long as it runs,
+    /// others from some time after they were elected.
     // ZK: Learner.connectToLeader (3.9)
-    pub(crate) fn on_dial_failed(&mut self, to: ServerId, port: Port, cx: &Cx) {
+    // Departs: upstream tries five times, whatever else it knows, and begins anew.
+    pub(crate) fn on_dial_failed(
+        &mut self,
+        to: ServerId,
+        port: Port,
+        is_upstream: bool,
+        cx: &Cx,
+    ) -> bool {
         if !self.dials(to, port) {
-            return;
+            return false;
         }
+        let was_patient = self.redial_after >= cx.config.leader_connect_delay;
         self.masters.next();
         self.redial_at = Some(cx.now.mono + self.redial_after);
         self.redial_after = (self.redial_after * 2).min(cx.config.leader_connect_delay);
+        to == self.leader && (was_patient || !is_upstream)
     }
 
     pub(crate) fn is_connecting(&self) -> bool {

@@ -94,6 +94,33 @@ fn a_crashed_leader_is_succeeded_without_a_pause() {
     }
 }
 
+/// Server 1 did not reach the leader that was elected before it died. One of Java's may not listen yet,
+/// and is tried for a while.
+#[test]
+fn a_leader_that_died_before_it_was_reached_is_not_waited_for() {
+    for (java, patience) in [(false, 0), (true, 155)] {
+        let mut c = Cluster::new(5);
+        c.java.extend(java.then_some(ServerId(4)));
+        c.run_ms(300);
+        c.crash(ServerId(3));
+        c.slow_dial = Some((ServerId(1), ServerId(4)));
+        c.crash(ServerId(5));
+        c.run_ms(300);
+        c.crash(ServerId(4));
+        c.start(ServerId(3));
+        c.run_ms(300);
+        assert_eq!(c.leader(), None, "server 1 still dials, and the others are no quorum");
+        c.end_slow_dial();
+        if java {
+            c.run_ms(patience - 5);
+            assert_eq!(c.servers[&ServerId(1)].mode(), "follower");
+        }
+        // Server 3 is new, and gives the others the time to be new as well.
+        c.run_ms(5 + 200);
+        assert_eq!(c.leader(), Some(ServerId(3)), "java: {java}");
+    }
+}
+
 /// Java's servers may need the time that their own elections take. A server counts as Java's until it
 /// says otherwise.
 #[test]
