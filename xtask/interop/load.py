@@ -332,7 +332,7 @@ class Load:
 
     def wait_progress(self, what: str, least: int = 5) -> float:
         """Every writer that has a server got on; the seconds that it took."""
-        before = {w: w.acknowledged for w in self.writers if w.server is None or w.server.running()}
+        before = {w: w.acknowledged for w in self.writers if w.server is None or w.server.awake()}
 
         def got_on() -> bool:
             self.check_well()

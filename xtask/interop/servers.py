@@ -114,22 +114,28 @@ class Server:
         self.data = data or home / "data"
         self.log = home / "log"
         self.process: subprocess.Popen | None = None
+        self.paused = False
         # The names of Java itself, and what ZooKeeper reads in no zoo.cfg.
         names = ("java.", "znode.container.")
         self.properties = {k: v for k, v in settings.items() if k.startswith(names)}
-        self.data.mkdir(parents=True, exist_ok=True)
         keys = {
             "tickTime": TICK_MS, "initLimit": 20, "syncLimit": 10, "dataDir": self.data,
             "clientPort": client_port, "clientPortAddress": "127.0.0.1",
             "4lw.commands.whitelist": "*", "admin.enableServer": "false", **settings,
         }
         self.cfg = home / "zoo.cfg"
-        self.cfg.write_text("".join(f"{k}={v}\n" for k, v in keys.items()) + peers)
-        if peers:
-            (self.data / "myid").write_text(f"{number}\n")
+        self.keys, self.peers = "".join(f"{k}={v}\n" for k, v in keys.items()), peers
+        self.configure()
 
     def __str__(self) -> str:
         return f"server {self.number} ({self.kind})"
+
+    def configure(self) -> None:
+        """As it was made, whatever a reconfiguration wrote since."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.cfg.write_text(self.keys + self.peers)
+        if self.peers:
+            (self.data / "myid").write_text(f"{self.number}\n")
 
     def start(self) -> "Server":
         assert not self.running(), f"{self} runs already"
@@ -142,11 +148,15 @@ class Server:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def awake(self) -> bool:
+        return self.running() and not self.paused
+
     def kill(self) -> None:
         """kill -9."""
         if self.running():
             self.process.kill()
             self.process.wait()
+        self.paused = False
 
     def pause(self) -> None:
         """SIGSTOP: its connections stand, but nothing comes. `kill` ends it as ever."""
@@ -155,6 +165,11 @@ class Server:
         # Some threads go on for a moment.
         while any(state(task) not in "TZX" for task in tasks.iterdir()):
             time.sleep(0.001)
+        self.paused = True
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.paused = False
 
     def terminate(self, within: float = 15) -> int:
         """SIGTERM; the exit code."""
@@ -262,7 +277,7 @@ class Ensemble:
 
         def look() -> bool:
             found[:] = [s for s in self.servers
-                        if s.running() and s.mode() in ("leader", "standalone")]
+                        if s.awake() and s.mode() in ("leader", "standalone")]
             return len(found) == 1
 
         wait_until("one server leads", look, 60)

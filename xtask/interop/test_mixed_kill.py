@@ -284,8 +284,3 @@ def java_and_two_ours(context):
 @alone
 def three_java_and_two_ours(context):
     course(context, ["java"] * 3 + ["zebu"] * 2, 3, lambda run: None)
-
-
-@alone
-def two_java_and_three_ours(context):
-    course(context, ["java"] * 2 + ["zebu"] * 3, 4, lambda run: None)
