@@ -41,6 +41,9 @@ impl Disk {
     }
 }
 
+/// More than are ever under way without time passing.
+const EVENTS_MAX: usize = 1_000_000;
+
 pub(crate) struct Cluster {
     pub(crate) servers: BTreeMap<ServerId, Server>,
     pub(crate) disks: BTreeMap<ServerId, Disk>,
@@ -57,7 +60,7 @@ pub(crate) struct Cluster {
     /// Behind the proposal of each such zxid goes a refusal under the same zxid, as Java's leaders
     /// send it when their log has one.
     pub(crate) refused_again: BTreeSet<Zxid>,
-    ensemble: Ensemble,
+    pub(crate) ensemble: Ensemble,
     /// What each server's configuration file says now, if not that.
     pub(crate) files: BTreeMap<ServerId, Ensemble>,
     tune: fn(&mut Config),
@@ -331,7 +334,10 @@ impl Cluster {
 
     /// Handles everything that is under way.
     pub(crate) fn settle(&mut self) {
+        let mut handled = 0;
         while let Some((id, event)) = self.events.pop_front() {
+            handled += 1;
+            assert!(handled < EVENTS_MAX, "no end to it: {event:?} at {id}");
             let now = self.now();
             if let Some(server) = self.servers.get_mut(&id) {
                 server.handle(now, event);

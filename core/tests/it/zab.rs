@@ -464,3 +464,23 @@ fn a_counter_that_is_used_up_ends_its_epoch() {
     let tree = &c.servers[&ServerId(2)].database().tree;
     assert!(tree.get("/n3").is_some() && tree.get("/lost").is_none());
 }
+
+/// Server 3 takes itself for the best voter, and server 1 does not know it. Neither has a quorum, and each
+/// answers the other, which never ends: it is not to go as fast as the network carries it.
+#[test]
+fn a_stranger_is_answered_now_and_then() {
+    let mut c = Cluster::new(3);
+    c.run_ms(300);
+    for id in 1..=3 {
+        c.crash(ServerId(id));
+    }
+    let mut without_3 = c.ensemble.clone();
+    without_3.members.remove(&ServerId(3));
+    c.files.insert(ServerId(1), without_3);
+    c.start(ServerId(1));
+    c.start(ServerId(3));
+    c.notifications.clear();
+    c.run_ms(10_000);
+    let sent = &c.notifications;
+    assert!((1..200).contains(&sent[&ServerId(1)]), "{sent:?}");
+}
