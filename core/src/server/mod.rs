@@ -62,6 +62,10 @@ pub struct Server {
 }
 
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one in a server, and whoever leads has the most to do"
+)]
 enum Role {
     /// Between terms: everything logged must be durable before a vote may mention it.
     Settling {
@@ -125,7 +129,7 @@ impl Server {
             Event::LinkDown { link } => self.on_link_down(link),
             Event::DialFailed { to, port: Port::Election } => {
                 self.links.on_election_dial_failed(to, &self.cx);
-                self.recount();
+                self.on_peer_gone(to);
             }
             Event::DialFailed { to, port } => self.on_quorum_dial_failed(to, port),
             Event::ConnOpen { conn, ip, port } => self.order.on_open(conn, ip, port, &mut self.cx),

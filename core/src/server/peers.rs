@@ -63,15 +63,21 @@ impl Server {
     }
 
     pub(super) fn on_link_down(&mut self, link: LinkId) {
+        let peer = self.links.election_peer(link);
         if self.links.on_down(link, &self.cx) {
-            self.recount();
+            if let Some(peer) = peer {
+                self.on_peer_gone(peer);
+            }
             return;
         }
         match &mut self.role {
             Role::Following(following, _) if following.link() == Some(link) => {
                 self.end_term("the link to the leader broke");
             }
-            Role::Leading(leading, _) => leading.on_link_down(link),
+            Role::Leading(leading, _) => {
+                leading.on_link_down(link);
+                self.step_down_if_deserted();
+            }
             Role::Following(following, _) => following.on_observer_down(link),
             Role::Looking(_) | Role::Settling { .. } => {}
         }
@@ -156,6 +162,12 @@ impl Server {
             }
             Role::Settling { .. } => {}
         }
+        if let Role::Leading(leading, settled) = &mut self.role
+            && let Some(follows) = settled.is_followed_by(notification, &self.cx, &self.links)
+        {
+            leading.on_word(from, follows, &self.cx);
+            self.step_down_if_deserted();
+        }
     }
 
     /// Who looks for a leader hears of a reconfiguration that it missed, and looks anew: those whom it
@@ -184,11 +196,26 @@ impl Server {
         }
     }
 
-    /// A peer is gone: it may be the one whose vote an election waits for.
-    pub(super) fn recount(&mut self) {
-        if let Role::Looking(election) = &mut self.role {
-            let decision = election.recount(&self.cx, &self.links);
-            self.decide(decision);
+    /// An election may wait for its vote, or who was elected for itself.
+    pub(super) fn on_peer_gone(&mut self, peer: ServerId) {
+        match &mut self.role {
+            Role::Looking(election) => {
+                let decision = election.recount(&self.cx, &self.links);
+                self.decide(decision);
+            }
+            Role::Leading(leading, _) => {
+                leading.on_word(peer, false, &self.cx);
+                self.step_down_if_deserted();
+            }
+            Role::Following(..) | Role::Settling { .. } => {}
+        }
+    }
+
+    pub(super) fn step_down_if_deserted(&mut self) {
+        if let Role::Leading(leading, _) = &self.role
+            && leading.is_deserted(&self.cx)
+        {
+            self.end_term(&format!("{}", StepDown::Deserted));
         }
     }
 

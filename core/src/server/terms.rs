@@ -1,6 +1,7 @@
 //! From one term to the next: the end of a role, an election or a named successor, the next role; and
 //! what a reconfiguration means to the term that it is committed in.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 
 use crate::config::MemberRole;
@@ -80,7 +81,8 @@ impl Server {
         }
         self.cx.deliver_logged();
         if let Some(leader) = successor.filter(|id| self.cx.membership.has_say(*id)) {
-            return self.settle(Settled::designated(leader, self.round, &self.cx));
+            let electors = self.cx.membership.voters().collect();
+            return self.settle(Settled::designated(leader, self.round, &self.cx), electors);
         }
         self.cx.read_only = ReadOnly::looking(&self.cx);
         let mut election = Election::enter(self.round, &mut self.cx, &mut self.links);
@@ -93,25 +95,27 @@ impl Server {
     pub(super) fn decide(&mut self, decision: Option<Decision>) {
         let Role::Looking(election) = &self.role else { return };
         self.round = election.round();
-        if let Some(Decision { settled }) = decision {
+        if let Some(Decision { settled, mut electors }) = decision {
+            electors.retain(|id| !self.links.is_absent(*id));
             self.end_read_only();
-            self.settle(settled);
+            self.settle(settled, electors);
         }
     }
 
     /// It is known who leads.
-    pub(super) fn settle(&mut self, settled: Settled) {
+    pub(super) fn settle(&mut self, settled: Settled, electors: BTreeSet<ServerId>) {
         self.round = settled.round;
         let leader = settled.vote.leader;
         if settled.state == PeerState::Leading {
             self.cx.note(Note::Role(RoleName::Leading));
             let parked = self.links.take_parked();
-            match Leading::enter(parked, &mut self.cx) {
+            match Leading::enter(electors, parked, &mut self.cx) {
                 Ok(leading) => {
                     self.role = Role::Leading(leading, settled);
                     if let Err(why) = self.advance() {
                         self.end_term(&format!("{why}"));
                     }
+                    self.step_down_if_deserted();
                 }
                 Err(why) => self.end_term(&format!("{why}")),
             }

@@ -7,7 +7,7 @@
 //!
 // ZK: FastLeaderElection, Vote, SyncedLearnerTracker (3.9)
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -109,9 +109,11 @@ pub struct Election {
 }
 
 /// Why a message or a wake-up ends an election.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
     pub settled: Settled,
+    /// Whose votes those were.
+    pub electors: BTreeSet<ServerId>,
 }
 
 impl Election {
@@ -281,11 +283,13 @@ impl Election {
     }
 
     fn decide(&self, cx: &Cx) -> Decision {
-        self.settle(self.proposal, self.round, cx)
+        Self::settle(self.proposal, self.round, &self.received, cx)
     }
 
-    fn settle(&self, vote: Vote, round: i64, cx: &Cx) -> Decision {
-        Decision { settled: Settled::of(vote, round, cx) }
+    fn settle(vote: Vote, round: i64, votes: &BTreeMap<ServerId, Received>, cx: &Cx) -> Decision {
+        let electors = votes.iter().filter(|(_, r)| r.vote.leader == vote.leader);
+        let electors = electors.map(|(id, _)| *id).collect();
+        Decision { settled: Settled::of(vote, round, cx), electors }
     }
 
     /// Somebody leads or follows already.
@@ -293,13 +297,13 @@ impl Election {
         if theirs.round == self.round {
             self.received.insert(from, theirs);
             if self.follows_quorum(&self.received, &theirs, cx) {
-                return Some(self.settle(theirs.vote, self.round, cx));
+                return Some(Self::settle(theirs.vote, self.round, &self.received, cx));
             }
         }
         self.settled.insert(from, theirs);
         if self.follows_quorum(&self.settled, &theirs, cx) {
             self.round = theirs.round;
-            return Some(self.settle(theirs.vote, theirs.round, cx));
+            return Some(Self::settle(theirs.vote, theirs.round, &self.settled, cx));
         }
         None
     }
@@ -391,6 +395,17 @@ impl Settled {
             && by.round >= self.round
             && by.zxid != Zxid::from_wire(-1)
             && (resigned || beats(&Vote::of(by), &self.vote, cx, links))
+    }
+
+    /// Does this voter follow the leader, or will it? `None`: it has not heard of all votes yet.
+    pub(crate) fn is_followed_by(&self, n: &Notification, cx: &Cx, links: &Links) -> Option<bool> {
+        match n.state {
+            PeerState::Following | PeerState::Leading => Some(n.leader == self.vote.leader),
+            PeerState::Looking if n.round != self.round => Some(false),
+            PeerState::Looking if n.leader == self.vote.leader => Some(true),
+            PeerState::Looking => beats(&Vote::of(n), &self.vote, cx, links).then_some(false),
+            PeerState::Observing => None,
+        }
     }
 
     pub(crate) fn notification(&self, cx: &Cx) -> Notification {

@@ -8,7 +8,7 @@
 
 mod establishing;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::config::MemberRole;
@@ -29,6 +29,8 @@ use super::synchronization::CollectingNewLeaderAcks;
 #[derive(Clone, Debug)]
 pub struct Leading {
     learners: BTreeMap<LinkId, LearnerLink>,
+    /// Who voted for us and may still be on the way, until we are established.
+    electors: BTreeSet<ServerId>,
     phase: Phase,
     /// Observers, for room to be synchronized.
     some_wait: bool,
@@ -53,6 +55,8 @@ enum Phase {
 pub enum StepDown {
     #[error("not established within initLimit")]
     NotEstablished,
+    #[error("those who elected it are gone")]
+    Deserted,
     #[error("no quorum heard from within syncLimit")]
     QuorumLost,
     #[error("a follower has a newer history")]
@@ -71,9 +75,14 @@ pub(crate) enum Asked {
 }
 
 impl Leading {
-    pub(crate) fn enter(parked: BTreeMap<LinkId, Parked>, cx: &mut Cx) -> Result<Self, StepDown> {
+    pub(crate) fn enter(
+        electors: BTreeSet<ServerId>,
+        parked: BTreeMap<LinkId, Parked>,
+        cx: &mut Cx,
+    ) -> Result<Self, StepDown> {
         let mut leading = Self {
             learners: BTreeMap::new(),
+            electors,
             some_wait: false,
             phase: Phase::ProposingEpoch(ProposingEpoch::enter(
                 cx.config.my_id,

@@ -121,6 +121,27 @@ fn a_leader_that_died_before_it_was_reached_is_not_waited_for() {
     }
 }
 
+/// Server 1 dies before it reaches the leader that it voted for, and comes back. By then too few know who
+/// leads to tell it, and without it there is no quorum.
+#[test]
+fn a_leader_whose_elector_died_does_not_wait_for_it() {
+    let mut c = Cluster::new(5);
+    c.run_ms(300);
+    c.crash(ServerId(3));
+    c.slow_dial = Some((ServerId(1), ServerId(4)));
+    c.crash(ServerId(5));
+    c.settle();
+    assert_eq!(c.servers[&ServerId(4)].mode(), "leader");
+    c.slow_dial = None;
+    c.crash(ServerId(1));
+    c.settle();
+    assert_eq!(c.servers[&ServerId(4)].mode(), "looking");
+    c.start(ServerId(1));
+    // It is new, and gives the others the time to be new as well.
+    c.run_ms(205);
+    assert_eq!(c.leader(), Some(ServerId(4)));
+}
+
 /// Java's servers may need the time that their own elections take. A server counts as Java's until it
 /// says otherwise.
 #[test]

@@ -2,7 +2,7 @@
 //! accepted it to its own history, and is established when a quorum has acknowledged that.
 
 use crate::config::MemberRole;
-use crate::ids::{Epoch, LinkId, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, Zxid};
 use crate::mutant::Mutant;
 use crate::proto::{LearnerInfo, QuorumPacket};
 use crate::server::cx::Cx;
@@ -22,6 +22,29 @@ use super::{Asked, Leading, Phase, StepDown};
 const EPOCH_MAX: Epoch = Epoch(i32::MAX as u32);
 
 impl Leading {
+    // ---- who is to come ----
+
+    /// A server says something, and by that it follows us or it does not.
+    pub(crate) fn on_word(&mut self, from: ServerId, follows: bool, cx: &Cx) {
+        if !follows {
+            self.electors.remove(&from);
+        } else if cx.membership.is_voter(from) {
+            self.electors.insert(from);
+        }
+    }
+
+    /// Is there no quorum to come any more? Those who are gone cannot join us when they are back: we and
+    /// who follows us are no quorum that could tell them who leads.
+    // Departs: upstream's servers wait for each other until initLimit is over.
+    pub(crate) fn is_deserted(&self, cx: &Cx) -> bool {
+        let comes = |id| {
+            id == cx.config.my_id
+                || self.electors.contains(&id)
+                || self.learners.values().any(|learner| learner.speaks_for(id))
+        };
+        self.established().is_none() && !cx.membership.is_quorum(comes)
+    }
+
     // ---- phase 1 ----
 
     /// FOLLOWERINFO or OBSERVERINFO. Whoever is no voter of this ensemble is served all the same: it
