@@ -142,6 +142,26 @@ fn a_leader_whose_elector_died_does_not_wait_for_it() {
     assert_eq!(c.leader(), Some(ServerId(4)));
 }
 
+/// Servers 1 and 2 are new and wait for more votes when server 4 is elected by theirs; and then they vote
+/// for another one.
+#[test]
+fn a_leader_whose_electors_found_a_better_one_follows_it() {
+    let mut c = Cluster::new(5);
+    c.run_ms(300);
+    for id in [5, 1, 2] {
+        c.crash(ServerId(id));
+    }
+    c.start(ServerId(1));
+    c.start(ServerId(2));
+    c.settle();
+    assert_eq!(c.servers[&ServerId(4)].mode(), "leader");
+    assert_eq!(c.servers[&ServerId(1)].mode(), "looking");
+    c.start(ServerId(5));
+    c.run_ms(400);
+    assert_eq!(c.leader(), Some(ServerId(5)));
+    assert!(c.servers.values().all(|server| server.is_serving()));
+}
+
 /// Java's servers may need the time that their own elections take. A server counts as Java's until it
 /// says otherwise.
 #[test]
