@@ -42,7 +42,8 @@ impl Leading {
                 || self.electors.contains(&id)
                 || self.learners.values().any(|learner| learner.speaks_for(id))
         };
-        self.established().is_none() && !cx.membership.is_quorum(comes)
+        let counts_others = cx.config.planted(Mutant::FleCountObservers);
+        self.established().is_none() && !counts_others && !cx.membership.is_quorum(comes)
     }
 
     // ---- phase 1 ----
