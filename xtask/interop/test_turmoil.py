@@ -20,6 +20,7 @@ from test_reconfig import line
 
 ROUNDS = int(os.environ.get("ZEBU_TURMOIL_ROUNDS", "2"))
 SEED = int(os.environ.get("ZEBU_TURMOIL_SEED", random.SystemRandom().randrange(1 << 32)))
+# After so many seconds a server that is stopped is missed.
 SYNC_S = 2
 CHANGING = {**SETTINGS, "syncLimit": str(SYNC_S * 1000 // TICK_MS),
             "reconfigEnabled": "true", "skipACL": "yes"}
@@ -56,7 +57,8 @@ class Turmoil(Course):
 
     def back_at_once(self) -> None:
         """The leader and others, or all, begin anew while those who are left elect."""
-        others = [s for s in self.servers if s is not (leader := self.leader())]
+        leader = self.leader()
+        others = [s for s in self.servers if s is not leader]
         victims = [leader, *self.random.sample(others, self.random.randint(1, len(others)))]
         for s in victims:
             s.kill()
@@ -95,10 +97,12 @@ class Turmoil(Course):
         others = [s for s in self.servers if s is not victim]
 
         def is_so() -> bool:
-            return all(self.roles(s).get(victim.number) == role for s in others)
-
-        while not is_so():
+            if all(self.roles(s).get(victim.number) == role for s in others):
+                return True
             self.ask(victim, role, None)
+            return False
+
+        wait_until(f"{victim} is {role or 'removed'}", is_so, 60)
         check(f"{victim} is {role or 'removed'}{', the leader having died' * struck}", True)
 
     def ask(self, victim: Server, role: str | None, dies: Server | None) -> None:
