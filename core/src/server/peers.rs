@@ -196,7 +196,7 @@ impl Server {
         }
     }
 
-    /// An election may wait for its vote, or who was elected for itself.
+    /// An election may wait for this peer's vote, and a leader that is not established for the peer.
     pub(super) fn on_peer_gone(&mut self, peer: ServerId) {
         match &mut self.role {
             Role::Looking(election) => {

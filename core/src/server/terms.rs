@@ -96,6 +96,7 @@ impl Server {
         let Role::Looking(election) = &self.role else { return };
         self.round = election.round();
         if let Some(Decision { settled, mut electors }) = decision {
+            // Who voted and died since will not come.
             electors.retain(|id| !self.links.is_absent(*id));
             self.end_read_only();
             self.settle(settled, electors);

@@ -286,6 +286,7 @@ impl Election {
         Self::settle(self.proposal, self.round, &self.received, cx)
     }
 
+    /// `votes` are those that decided it.
     fn settle(vote: Vote, round: i64, votes: &BTreeMap<ServerId, Received>, cx: &Cx) -> Decision {
         let electors = votes.iter().filter(|(_, r)| r.vote.leader == vote.leader);
         let electors = electors.map(|(id, _)| *id).collect();
